@@ -1,12 +1,21 @@
+import { dirname, join } from 'node:path';
 import { defineConfig } from 'vitest/config';
 
+// `npm test` adds up the reports: each package's lies in its own reports/, where Nx caches it.
+const manifest = process.env.npm_package_json;
+const reports = process.env.ORT_DORA_REPORTS ?? (manifest ? join(dirname(manifest), 'reports') : undefined);
+
 // Workspace packages are resolved to their TypeScript sources through the `@ort-dora/source` export condition.
+const conditions = ['@ort-dora/source', 'node', 'import', 'default'];
+
 export default defineConfig({
-  resolve: { conditions: ['@ort-dora/source'] },
-  ssr: { resolve: { conditions: ['@ort-dora/source', 'node', 'import', 'default'] } },
+  resolve: { conditions },
+  ssr: { resolve: { conditions } },
   test: {
-    include: ['packages/*/src/**/*.test.ts', 'packages/*/test/**/*.test.ts', 'custom-ops/test/**/*.test.ts', 'tools/**/*.test.ts'],
+    include: ['packages/*/{src,test}/**/*.test.ts', 'custom-ops/test/**/*.test.ts', 'tools/**/*.test.ts'],
     testTimeout: 30_000,
     pool: 'forks',
+    reporters: reports ? ['default', 'json'] : ['default'],
+    ...(reports ? { outputFile: { json: join(reports, 'vitest.json') } } : {}),
   },
 });

@@ -15,7 +15,16 @@ export function violations(root, arrows) {
   for (const [folder, manifest] of manifests) {
     for (const file of sources(join(root, folder))) {
       for (const specifier of importsOf(file)) {
-        const problem = judge({ root, folder, manifest, file, specifier, folderOf, allowed: arrows[folder], manifests });
+        const problem = judge({
+          root,
+          folder,
+          manifest,
+          file,
+          specifier,
+          folderOf,
+          allowed: arrows[folder],
+          manifests,
+        });
         if (problem) found.push(`${relative(root, file)}: ${problem}`);
       }
     }
@@ -26,9 +35,14 @@ export function violations(root, arrows) {
 function judge({ root, folder, manifest, file, specifier, folderOf, allowed, manifests }) {
   if (specifier.startsWith('.')) {
     const target = relative(join(root, folder), normalize(join(dirname(file), specifier)));
-    return target.startsWith('..') ? `imports '${specifier}', which lies outside ${folder}: import the package instead` : '';
+    return target.startsWith('..')
+      ? `imports '${specifier}', which lies outside ${folder}: import the package instead`
+      : '';
   }
-  const name = specifier.split('/').slice(0, specifier.startsWith('@') ? 2 : 1).join('/');
+  const name = specifier
+    .split('/')
+    .slice(0, specifier.startsWith('@') ? 2 : 1)
+    .join('/');
   const target = folderOf.get(name);
   if (target === undefined || target === folder) return '';
   if (!allowed.includes(target)) {

@@ -5,5 +5,9 @@ import { violations } from './boundaries.mjs';
 
 const found = violations(process.argv[2] ?? root, arrows);
 for (const violation of found) console.error(violation);
-console.error(found.length === 0 ? 'boundaries: every import follows the arrows' : `boundaries: ${found.length} imports break the arrows`);
+console.error(
+  found.length === 0
+    ? 'boundaries: every import follows the arrows'
+    : `boundaries: ${found.length} imports break the arrows`,
+);
 process.exitCode = found.length === 0 ? 0 : 1;

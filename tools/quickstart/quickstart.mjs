@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { join, relative } from 'node:path';
 import { setUp } from '../setup/setup.mjs';
-import { step, StepError } from '../steps/steps.mjs';
+import { StepError, step } from '../steps/steps.mjs';
 import { root } from '../steps/workspace.mjs';
 import { ask } from './request.mjs';
 
@@ -45,10 +45,14 @@ async function ortDora(args) {
 
 /** Starts the server on the first free port, asks it once, says how to ask it again, and waits for it to be stopped. */
 async function serve(models) {
-  const server = spawn(process.execPath, [CLI, 'serve', models, '--port', String(FIRST_PORT), '--next-free-port', '--json'], {
-    cwd: root,
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+  const server = spawn(
+    process.execPath,
+    [CLI, 'serve', models, '--port', String(FIRST_PORT), '--next-free-port', '--json'],
+    {
+      cwd: root,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  );
   for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => server.kill('SIGTERM'));
   const ended = new Promise((resolve) => server.on('close', resolve));
   const url = await Promise.race([

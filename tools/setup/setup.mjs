@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { run, step, StepError } from '../steps/steps.mjs';
+import { run, StepError, step } from '../steps/steps.mjs';
 import { root } from '../steps/workspace.mjs';
 import { missingNativeTools, requireNode } from './prerequisites.mjs';
 

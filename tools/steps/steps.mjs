@@ -40,7 +40,10 @@ export async function run(name, command, args, { cwd = root, env = {}, show = fa
   const onData = (chunk) => {
     log.write(chunk);
     if (show) process.stdout.write(chunk);
-    const lines = chunk.toString().split('\n').filter((line) => line.trim() !== '');
+    const lines = chunk
+      .toString()
+      .split('\n')
+      .filter((line) => line.trim() !== '');
     last = lines.at(-1) ?? last;
   };
   child.stdout.on('data', onData);
@@ -53,7 +56,9 @@ export async function run(name, command, args, { cwd = root, env = {}, show = fa
   }, SIGN_OF_LIFE_MS);
   const code = await new Promise((resolve, reject) => {
     child.on('error', (error) =>
-      reject(new StepError(`${command} could not be started: ${error.message}`, `check that ${command} is on the PATH`)),
+      reject(
+        new StepError(`${command} could not be started: ${error.message}`, `check that ${command} is on the PATH`),
+      ),
     );
     child.on('close', (status, signal) => resolve(status ?? (signal ? 128 : 1)));
   }).finally(() => clearInterval(sign));

@@ -1,1 +1,2 @@
-export {};
+export { VerifyError, type VerifyErrorCode } from './error.js';
+export { type NpzLimits, readNpz, readNpzFile } from './npz.js';

@@ -1,0 +1,128 @@
+/** The one rule by which a rewrite is judged (docs: "Verification"). Everything here is pure arithmetic on figures. */
+
+import type { Difference } from './difference.js';
+import { type ElementType, isFloatType, isHalfType, unitRoundoff } from './tensor.js';
+
+/** A float32 output may differ from the original's by this much of max|y|. */
+export const float32Tolerance = 1e-4;
+export const float32Cosine = 0.999999;
+export const halfCosine = 0.9999;
+/** A rewrite may be this much further from the truth than the original is. */
+export const errorFactor = 2;
+
+export interface Judgement {
+  readonly passed: boolean;
+  /** What was compared with what, in words and figures, for the reader of a report. */
+  readonly reason: string;
+}
+
+/** The figures of one output of the whole model. */
+export interface OutputFigures {
+  readonly type: ElementType;
+  /** Rewritten against original. */
+  readonly difference: Difference;
+  /**
+   * For half-precision models: rewritten, and original, against the original graph computed in float32.
+   * Absent where the original could not be computed in float32.
+   */
+  readonly fromFloat32?: { readonly rewritten: Difference; readonly original: Difference };
+}
+
+/**
+ * Whole outputs. float32 and float64: within 10⁻⁴ of max|y| and cosine ≥ 0.999999 of the original's. Half precision: no
+ * further from the original graph in float32 than twice the original's own distance (or one rounding of max|y|, where the
+ * original happens to be nearer than its type can say), and cosine ≥ 0.9999. Integers and bools: equal.
+ *
+ * @param tolerance replaces the limits on errors by one: |rewritten − original| ≤ tolerance·max|y| for every type
+ */
+export function judgeOutput(figures: OutputFigures, tolerance?: number): Judgement {
+  const { type, difference, fromFloat32 } = figures;
+  if (difference.nonFiniteMismatches > 0) {
+    return fail(`${difference.nonFiniteMismatches} elements are NaN or infinite in only one of the two`);
+  }
+  if (tolerance !== undefined) {
+    return atMost('difference', difference.maxAbs, tolerance * difference.scale, 'the given tolerance of max|y|');
+  }
+  if (!isFloatType(type)) {
+    return difference.maxAbs === 0
+      ? pass('equal')
+      : fail(`values differ by up to ${show(difference.maxAbs)}; equal expected`);
+  }
+  if (isHalfType(type) && fromFloat32) {
+    const { rewritten, original } = fromFloat32;
+    if (rewritten.nonFiniteMismatches > original.nonFiniteMismatches) {
+      return fail(
+        `${rewritten.nonFiniteMismatches} elements are NaN or infinite, or finite, against the float32 graph`,
+      );
+    }
+    const limit = Math.max(errorFactor * original.maxAbs, unitRoundoff(type) * rewritten.scale);
+    return both(
+      atMost(
+        'distance from float32',
+        rewritten.maxAbs,
+        limit,
+        `${errorFactor} × the original's ${show(original.maxAbs)}`,
+      ),
+      atLeastCosine(difference.cosine, halfCosine),
+    );
+  }
+  const limit = isHalfType(type) ? unitRoundoff(type) * errorFactor : float32Tolerance;
+  return both(
+    atMost('difference', difference.maxAbs, limit * difference.scale, `${show(limit)} of max|y|`),
+    atLeastCosine(difference.cosine, isHalfType(type) ? halfCosine : float32Cosine),
+  );
+}
+
+/** The figures of one module: errors against DoRA in float64. */
+export interface ModuleFigures {
+  /** Type of the module's output. */
+  readonly type: ElementType;
+  readonly original: Difference;
+  readonly rewritten: Difference;
+}
+
+/** One module: the rewritten one's error is at most twice the original's plus one rounding of the output type. */
+export function judgeModule({ type, original, rewritten }: ModuleFigures): Judgement {
+  if (rewritten.nonFiniteMismatches > original.nonFiniteMismatches) {
+    return fail(
+      `${rewritten.nonFiniteMismatches} elements are NaN or infinite, or finite, against float64; the original has ${original.nonFiniteMismatches}`,
+    );
+  }
+  const rounding = unitRoundoff(type) * rewritten.scale;
+  return atMost(
+    'error',
+    rewritten.maxAbs,
+    errorFactor * original.maxAbs + rounding,
+    `${errorFactor} × the original's ${show(original.maxAbs)} + one rounding`,
+  );
+}
+
+/** The rewritten module's error as a multiple of the original's; 1 where both are nothing. */
+export function errorRatio({ original, rewritten }: Pick<ModuleFigures, 'original' | 'rewritten'>): number {
+  if (rewritten.maxAbs === 0) return original.maxAbs === 0 ? 1 : 0;
+  return rewritten.maxAbs / original.maxAbs;
+}
+
+const pass = (reason: string): Judgement => ({ passed: true, reason });
+const fail = (reason: string): Judgement => ({ passed: false, reason });
+
+function atMost(name: string, value: number, limit: number, meaning: string): Judgement {
+  // A comparison with NaN is false, so a figure that is not a number never passes.
+  const passed = value <= limit;
+  return { passed, reason: `${name} ${show(value)} ${passed ? '≤' : 'exceeds'} ${show(limit)} (${meaning})` };
+}
+
+function atLeastCosine(value: number, least: number): Judgement {
+  const passed = value >= least;
+  return { passed, reason: `cosine ${value.toFixed(8)} ${passed ? '≥' : 'is below'} ${least}` };
+}
+
+const both = (a: Judgement, b: Judgement): Judgement => ({
+  passed: a.passed && b.passed,
+  reason: [a, b]
+    .filter((judgement) => a.passed === b.passed || !judgement.passed)
+    .map((judgement) => judgement.reason)
+    .join('; '),
+});
+
+const show = (value: number) => (value === 0 ? '0' : value.toExponential(1));

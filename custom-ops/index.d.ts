@@ -1,0 +1,6 @@
+/**
+ * The path of the built operator library: the environment variable ORT_DORA_OPS_LIBRARY, else the file that the install
+ * script or `npm run build` made. Undefined when there is neither: rewritten models then run through their function bodies.
+ * Throws when ORT_DORA_OPS_LIBRARY names a file that does not exist.
+ */
+export function opsLibraryPath(): string | undefined;

@@ -1,2 +1,2 @@
 export { VerifyError, type VerifyErrorCode } from './error.js';
-export { type NpzLimits, readNpz, readNpzFile } from './npz.js';
+export { type NpzLimits, readNpz, readNpzFile } from './inputs/npz.js';

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { randomStream } from './random.js';
+import { randomStream } from './inputs/random.js';
 import { type DoraParameters, doraForward, doraGain, type Matrix, matrix } from './reference.js';
 
 const random = randomStream(1, 'reference');

@@ -1,7 +1,7 @@
 /** Reads NumPy's .npy arrays: the little-endian numeric types, bool, and bfloat16 as ml_dtypes stores it. */
 
-import { VerifyError } from './error.js';
-import { type ElementType, elementCount, storageOf, type TensorData } from './tensor.js';
+import { VerifyError } from '../error.js';
+import { type ElementType, elementCount, storageOf, type TensorData } from '../tensor.js';
 
 const magic = [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59];
 const maxHeaderBytes = 65_536;

@@ -6,7 +6,7 @@ import { expect, test } from 'vitest';
 import { readNpy } from './npy.js';
 import { readNpz, readNpzFile } from './npz.js';
 
-const samples = new URL('../../../models/fixtures/samples/', import.meta.url);
+const samples = new URL('../../../../models/fixtures/samples/', import.meta.url);
 
 function npy(descr: string, shape: string, data: Uint8Array, fortran = 'False'): Uint8Array {
   const header = strToU8(`{'descr': '${descr}', 'fortran_order': ${fortran}, 'shape': (${shape}), }\n`);

@@ -2,9 +2,9 @@
 
 import { open } from 'node:fs/promises';
 import { unzipSync } from 'fflate';
-import { VerifyError } from './error.js';
+import { VerifyError } from '../error.js';
+import type { TensorData } from '../tensor.js';
 import { readNpy } from './npy.js';
-import type { TensorData } from './tensor.js';
 
 /** What a .npz file may cost at most. */
 export interface NpzLimits {

@@ -1,0 +1,99 @@
+// DoraComposeGrad: the three gradients of g·(base + s·lora) in one pass over dy.
+#include "ort_dora/operators.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "ort_dora/cpu/simd-inl.h"
+
+#if defined(ORT_DORA_CPU_COMPOSE_GRAD_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef ORT_DORA_CPU_COMPOSE_GRAD_INL_H_
+#undef ORT_DORA_CPU_COMPOSE_GRAD_INL_H_
+#else
+#define ORT_DORA_CPU_COMPOSE_GRAD_INL_H_
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace ort_dora {
+namespace HWY_NAMESPACE {
+
+// A task is kGradRows rows by kGradColumns channels. The sums of d_g do not depend on the number of threads: float32
+// along a task's rows, then float64 over the tasks in order. Scratch: one double for every kGradRows elements.
+constexpr int64_t kGradRows = 64;
+constexpr int64_t kGradColumns = 1024;
+
+template <class T, class U>
+class GradBlock {
+ public:
+  GradBlock(const DoraComposeGradProblem& p, int64_t top, int64_t bottom, double* sums)
+      : p_(p), top_(top), bottom_(bottom), sums_(sums) {}
+
+  // Channels [c, c + count), count at most a vector.
+  HWY_INLINE void Column(int64_t c, size_t count) const {
+    const bool whole = count == kLanes;
+    const auto load = [&](const auto* from) { return whole ? Load(from) : LoadPart(from, count); };
+    const auto store = [&](VF v, auto* to) { whole ? Store(v, to) : StorePart(v, to, count); };
+    const VF g = load(p_.g + c);
+    const VF s = hn::Set(F32(), p_.scaling);
+    const VF gs = hn::Mul(g, s);
+    VF sum = hn::Zero(F32());
+    for (int64_t row = top_; row < bottom_; ++row) {
+      const int64_t at = row * p_.channels + c;
+      const VF dy = load(static_cast<const T*>(p_.dy) + at);
+      if (p_.d_base != nullptr) store(hn::Mul(g, dy), static_cast<T*>(p_.d_base) + at);
+      if (p_.d_lora != nullptr) store(hn::Mul(gs, dy), static_cast<U*>(p_.d_lora) + at);
+      if (sums_ == nullptr) continue;
+      const VF base = load(static_cast<const T*>(p_.base) + at);
+      const VF lora = load(static_cast<const U*>(p_.lora) + at);
+      sum = hn::MulAdd(dy, hn::MulAdd(s, lora, base), sum);
+    }
+    if (sums_ == nullptr) return;
+    float lanes[kLanes];
+    Store(sum, lanes);
+    for (size_t i = 0; i < count; ++i) sums_[c + static_cast<int64_t>(i)] = lanes[i];
+  }
+
+ private:
+  const DoraComposeGradProblem& p_;
+  const int64_t top_, bottom_;
+  double* const sums_;
+};
+
+template <class T, class U>
+void ComposeGrad(const DoraComposeGradProblem& p, Parallel& parallel) {
+  const int64_t across = (p.channels + kGradColumns - 1) / kGradColumns;
+  const int64_t down = (p.rows + kGradRows - 1) / kGradRows;
+  std::vector<double> partial(p.d_g == nullptr ? 0 : static_cast<size_t>(down * p.channels));
+  parallel.For(across * down, [&](int64_t task) {
+    const int64_t strip = task / across, first = task % across * kGradColumns;
+    const int64_t last = std::min(p.channels, first + kGradColumns);
+    const int64_t top = strip * kGradRows, bottom = std::min(p.rows, top + kGradRows);
+    const GradBlock<T, U> block(p, top, bottom, p.d_g == nullptr ? nullptr : partial.data() + strip * p.channels);
+    for (int64_t c = first; c < last; c += kLanes) {
+      block.Column(c, static_cast<size_t>(std::min<int64_t>(kLanes, last - c)));
+    }
+  });
+  if (p.d_g == nullptr) return;
+  for (int64_t c = 0; c < p.channels; ++c) {
+    double sum = 0;
+    for (int64_t strip = 0; strip < down; ++strip) sum += partial[static_cast<size_t>(strip * p.channels + c)];
+    p.d_g[c] = static_cast<float>(sum);
+  }
+}
+
+void DoraComposeGrad(const DoraComposeGradProblem& p, Parallel& parallel) {
+  if (p.channels == 0) return;
+  WithElements(p.base, p.dtype, [&](const auto* base) {
+    using T = std::remove_const_t<std::remove_pointer_t<decltype(base)>>;
+    WithElements(p.lora, p.lora_dtype, [&](const auto* lora) {
+      using U = std::remove_const_t<std::remove_pointer_t<decltype(lora)>>;
+      ComposeGrad<T, U>(p, parallel);
+    });
+  });
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace ort_dora
+HWY_AFTER_NAMESPACE();
+
+#endif  // include guard per target

@@ -1,0 +1,301 @@
+#include "ort/custom_op.h"
+
+#include <atomic>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <utility>
+
+namespace ort_dora {
+namespace {
+
+ONNXTensorElementDataType ToOnnx(DType dtype) {
+  switch (dtype) {
+    case DType::kFloat16:
+      return ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16;
+    case DType::kBFloat16:
+      return ONNX_TENSOR_ELEMENT_DATA_TYPE_BFLOAT16;
+    default:
+      return ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;
+  }
+}
+
+const char* Name(ONNXTensorElementDataType type) {
+  switch (type) {
+    case ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT:
+      return "float32";
+    case ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16:
+      return "float16";
+    case ONNX_TENSOR_ELEMENT_DATA_TYPE_BFLOAT16:
+      return "bfloat16";
+    default:
+      return "another type";
+  }
+}
+
+// No exception may cross into the runtime.
+template <class F>
+OrtStatus* AsStatus(const OpDefinition& op, F&& work) {
+  const auto status = [&](OrtErrorCode code, const char* what) {
+    return Ort::GetApi().CreateStatus(code, ("ort.dora " + std::string(op.name) + ": " + what).c_str());
+  };
+  try {
+    work();
+    return nullptr;
+  } catch (const InputError& error) {
+    return status(ORT_INVALID_ARGUMENT, error.what());
+  } catch (const std::bad_alloc&) {
+    return status(ORT_FAIL, "out of memory");
+  } catch (const std::exception& error) {
+    return status(ORT_FAIL, error.what());
+  }
+}
+
+// Reads a node's attributes; `get_float` and `get_int` return the runtime's status for a name.
+template <class GetFloat, class GetInt>
+Attributes ReadAttributes(const OpDefinition& op, GetFloat get_float, GetInt get_int) {
+  Attributes attributes;
+  if (const Ort::Status status{get_float("scaling", &attributes.scaling)}; !status.IsOK()) {
+    throw InputError("attribute scaling (float, required): " + status.GetErrorMessage());
+  }
+  // The runtime tells an absent attribute from one of another type only by the read of the other type.
+  const auto optional_int = [&](const char* name, int64_t otherwise) {
+    int64_t value = otherwise;
+    if (Ort::Status{get_int(name, &value)}.IsOK()) return value;
+    float mistyped;
+    if (Ort::Status{get_float(name, &mistyped)}.IsOK()) {
+      throw InputError("attribute " + std::string(name) + ": expected an int, got a float");
+    }
+    return otherwise;
+  };
+  for (const FlagAttribute& flag : op.flags) {
+    const int64_t value = optional_int(flag.name, 0);
+    if (value != 0 && value != 1) {
+      throw InputError("attribute " + std::string(flag.name) + ": expected 0 or 1, got " + std::to_string(value));
+    }
+    attributes.*flag.field = value == 1;
+  }
+  if (op.has_axis) attributes.axis = optional_int("axis", -1);
+  return attributes;
+}
+
+Attributes ReadAttributes(const OpDefinition& op, const OrtKernelInfo* info) {
+  const OrtApi& api = Ort::GetApi();
+  return ReadAttributes(
+      op, [&](const char* name, float* out) { return api.KernelInfoGetAttribute_float(info, name, out); },
+      [&](const char* name, int64_t* out) { return api.KernelInfoGetAttribute_int64(info, name, out); });
+}
+
+Attributes ReadAttributes(const OpDefinition& op, const OrtShapeInferContext* context) {
+  const OrtApi& api = Ort::GetApi();
+  const auto read = [&](const char* name, OrtOpAttrType type, void* out, size_t size) -> OrtStatus* {
+    const OrtOpAttr* attribute = nullptr;
+    size_t read_size = 0;
+    if (OrtStatus* status = api.ShapeInferContext_GetAttribute(context, name, &attribute)) return status;
+    return api.ReadOpAttr(attribute, type, out, size, &read_size);
+  };
+  return ReadAttributes(
+      op, [&](const char* name, float* out) { return read(name, ORT_OP_ATTR_FLOAT, out, sizeof *out); },
+      [&](const char* name, int64_t* out) { return read(name, ORT_OP_ATTR_INT, out, sizeof *out); });
+}
+
+// As far as a model states it. An unknown rank shows as rank 0, which no input of these operators has.
+Shape KnownShape(const OrtTensorTypeAndShapeInfo* info) {
+  const OrtApi& api = Ort::GetApi();
+  size_t rank = 0;
+  Ort::ThrowOnError(api.GetDimensionsCount(info, &rank));
+  std::vector<int64_t> sizes(rank);
+  std::vector<const char*> symbols(rank);
+  Ort::ThrowOnError(api.GetDimensions(info, sizes.data(), rank));
+  Ort::ThrowOnError(api.GetSymbolicDimensions(info, symbols.data(), rank));
+  if (rank == 0) return {};
+  Dims dims(rank);
+  for (size_t i = 0; i < rank; ++i) dims[i] = {sizes[i], sizes[i] >= 0 || symbols[i] == nullptr ? "" : symbols[i]};
+  return dims;
+}
+
+void CheckType(const Port& port, DType expected, ONNXTensorElementDataType got) {
+  if (got == ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED || got == ToOnnx(expected)) return;
+  throw InputError("input " + std::string(port.name) + ": expected " + Name(ToOnnx(expected)) + ", got " + Name(got));
+}
+
+OrtStatus* InferShapes(const CpuOp& op, OrtShapeInferContext* context) {
+  const OrtApi& api = Ort::GetApi();
+  return AsStatus(op.definition, [&] {
+    size_t count = 0;
+    Ort::ThrowOnError(api.ShapeInferContext_GetInputCount(context, &count));
+    std::vector<Shape> inputs(op.definition.inputs.size());
+    for (size_t i = 0; i < std::min(count, inputs.size()); ++i) {
+      OrtTensorTypeAndShapeInfo* info = nullptr;  // owned by the context
+      Ort::ThrowOnError(api.ShapeInferContext_GetInputTypeShape(context, i, &info));
+      inputs[i] = KnownShape(info);
+    }
+    const std::vector<Shape> outputs = op.definition.infer(ReadAttributes(op.definition, context), inputs);
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      if (!outputs[i].has_value()) continue;
+      OrtTensorTypeAndShapeInfo* raw = nullptr;
+      Ort::ThrowOnError(api.CreateTensorTypeAndShapeInfo(&raw));
+      const std::unique_ptr<OrtTensorTypeAndShapeInfo, std::function<void(OrtTensorTypeAndShapeInfo*)>> info(
+          raw, [&](OrtTensorTypeAndShapeInfo* p) { api.ReleaseTensorTypeAndShapeInfo(p); });
+      std::vector<int64_t> sizes;
+      std::vector<const char*> symbols;
+      for (const Dim& dim : *outputs[i]) {
+        sizes.push_back(dim.known() ? dim.size : -1);
+        symbols.push_back(dim.symbol.c_str());
+      }
+      Ort::ThrowOnError(api.SetTensorElementType(raw, ToOnnx(op.types[op.definition.outputs[i].type])));
+      Ort::ThrowOnError(api.SetDimensions(raw, sizes.data(), sizes.size()));
+      Ort::ThrowOnError(api.SetSymbolicDimensions(raw, symbols.data(), symbols.size()));
+      // Outputs that the node leaves out are refused here; there is no way to ask first.
+      Ort::Status(api.ShapeInferContext_SetOutputTypeShape(context, i, raw)).IsOK();
+    }
+  });
+}
+
+// A node of a loaded model.
+class Kernel {
+ public:
+  Kernel(const CpuOp& op, const OrtKernelInfo* info)
+      : op_(op), attributes_(ReadAttributes(op.definition, info)), cpu_(SupportedCpuKernels().front()) {
+    const Ort::ConstKernelInfo node(info);
+    const std::vector<Port>& ports = op.definition.inputs;
+    std::vector<Shape> shapes(ports.size());
+    for (size_t i = 0; i < std::min(node.GetInputCount(), ports.size()); ++i) {
+      OrtTypeInfo* raw = nullptr;
+      if (!Ort::Status{Ort::GetApi().KernelInfo_GetInputTypeInfo(info, i, &raw)}.IsOK()) continue;  // absent
+      const Ort::TypeInfo type(raw);
+      const auto tensor = type.GetTensorTypeAndShapeInfo();
+      CheckType(ports[i], op.types[ports[i].type], tensor.GetElementType());
+      shapes[i] = KnownShape(tensor);
+    }
+    op.definition.infer(attributes_, shapes);
+  }
+
+  void Compute(OrtKernelContext* raw) const {
+    const Ort::KernelContext context(raw);
+    const std::vector<Port>& ports = op_.definition.inputs;
+    std::vector<Tensor> inputs(ports.size());
+    std::vector<Shape> shapes(ports.size());
+    for (size_t i = 0; i < std::min(context.GetInputCount(), ports.size()); ++i) {
+      const Ort::ConstValue value = context.GetInput(i);
+      if (!value) continue;
+      const auto info = value.GetTensorTypeAndShapeInfo();
+      CheckType(ports[i], op_.types[ports[i].type], info.GetElementType());
+      Dims dims;
+      for (const int64_t size : info.GetShape()) dims.push_back({size, ""});
+      shapes[i] = dims;
+      inputs[i] = {value.GetTensorRawData(), std::move(dims)};
+    }
+    for (size_t i = 0; i < ports.size(); ++i) {
+      if (!shapes[i].has_value() && !ports[i].optional) throw InputError("input " + std::string(ports[i].name) + ": missing");
+    }
+    Run run(context, op_.types, attributes_, std::move(inputs), op_.definition.infer(attributes_, shapes));
+    op_.definition.compute(cpu_, run);
+  }
+
+  const CpuOp& op() const { return op_; }
+
+ private:
+  const CpuOp& op_;
+  const Attributes attributes_;
+  const CpuKernels& cpu_;
+};
+
+}  // namespace
+
+// The first exception of a task is kept and thrown when all have returned.
+class Run::OnOrtThreads final : public Parallel {
+ public:
+  explicit OnOrtThreads(const Ort::KernelContext& context) : context_(context) {}
+
+  void For(int64_t count, Task task) override {
+    if (count <= 0) return;
+    if (count == 1) return task(0);
+    Job job{task, {}, {}};
+    context_.ParallelFor(
+        [](void* data, size_t index) {
+          Job& shared = *static_cast<Job*>(data);
+          try {
+            shared.task(static_cast<int64_t>(index));
+          } catch (...) {
+            if (!shared.failed.exchange(true)) shared.error = std::current_exception();
+          }
+        },
+        static_cast<size_t>(count), /*num_batch: none, threads take task by task*/ 0, &job);
+    if (job.error) std::rethrow_exception(job.error);
+  }
+
+ private:
+  struct Job {
+    Task task;
+    std::atomic<bool> failed;
+    std::exception_ptr error;
+  };
+  const Ort::KernelContext& context_;
+};
+
+Run::Run(const Ort::KernelContext& context, const Types& node_types, const Attributes& node_attributes,
+         std::vector<Tensor> node_inputs, std::vector<Shape> output_shapes)
+    : types(node_types),
+      attributes(node_attributes),
+      inputs(std::move(node_inputs)),
+      context_(context),
+      output_shapes_(std::move(output_shapes)),
+      parallel_(std::make_shared<OnOrtThreads>(context)) {}
+
+Matrix Run::matrix(size_t input, DType dtype, bool transposed) const {
+  const Dims& dims = shape(input);
+  return {inputs[input].data, dtype, dims[transposed ? 1 : 0].size, dims[transposed ? 0 : 1].size, transposed};
+}
+
+void* Run::output(size_t index) {
+  if (index >= context_.GetOutputCount()) return nullptr;
+  std::vector<int64_t> sizes;
+  for (const Dim& dim : *output_shapes_[index]) sizes.push_back(dim.size);
+  Ort::UnownedValue value = context_.GetOutput(index, sizes.data(), sizes.size());
+  return value ? value.GetTensorMutableRawData() : nullptr;
+}
+
+CpuOp::CpuOp(const OpDefinition& op_definition, const Types& op_types)
+    : OrtCustomOp{}, definition(op_definition), types(op_types) {
+  version = kOrtApiVersion;
+  GetName = [](const OrtCustomOp* op) { return static_cast<const CpuOp*>(op)->definition.name; };
+  GetExecutionProviderType = [](const OrtCustomOp*) { return "CPUExecutionProvider"; };
+  GetInputTypeCount = [](const OrtCustomOp* op) { return static_cast<const CpuOp*>(op)->definition.inputs.size(); };
+  GetInputType = [](const OrtCustomOp* op, size_t i) {
+    const auto& self = *static_cast<const CpuOp*>(op);
+    return ToOnnx(self.types[self.definition.inputs[i].type]);
+  };
+  GetInputCharacteristic = [](const OrtCustomOp* op, size_t i) {
+    return static_cast<const CpuOp*>(op)->definition.inputs[i].optional ? INPUT_OUTPUT_OPTIONAL : INPUT_OUTPUT_REQUIRED;
+  };
+  GetInputMemoryType = [](const OrtCustomOp*, size_t) { return OrtMemTypeDefault; };
+  GetOutputTypeCount = [](const OrtCustomOp* op) { return static_cast<const CpuOp*>(op)->definition.outputs.size(); };
+  GetOutputType = [](const OrtCustomOp* op, size_t i) {
+    const auto& self = *static_cast<const CpuOp*>(op);
+    return ToOnnx(self.types[self.definition.outputs[i].type]);
+  };
+  GetOutputCharacteristic = [](const OrtCustomOp* op, size_t i) {
+    return static_cast<const CpuOp*>(op)->definition.outputs[i].optional ? INPUT_OUTPUT_OPTIONAL : INPUT_OUTPUT_REQUIRED;
+  };
+  GetVariadicInputMinArity = [](const OrtCustomOp*) { return 1; };
+  GetVariadicInputHomogeneity = [](const OrtCustomOp*) { return 1; };
+  GetVariadicOutputMinArity = [](const OrtCustomOp*) { return 1; };
+  GetVariadicOutputHomogeneity = [](const OrtCustomOp*) { return 1; };
+  GetStartVersion = [](const OrtCustomOp*) { return 1; };
+  GetEndVersion = [](const OrtCustomOp*) { return 1; };
+  CreateKernelV2 = [](const OrtCustomOp* op, const OrtApi*, const OrtKernelInfo* info, void** kernel) {
+    const auto& self = *static_cast<const CpuOp*>(op);
+    return AsStatus(self.definition, [&] { *kernel = new Kernel(self, info); });
+  };
+  KernelComputeV2 = [](void* kernel, OrtKernelContext* context) {
+    const auto& self = *static_cast<const Kernel*>(kernel);
+    return AsStatus(self.op().definition, [&] { self.Compute(context); });
+  };
+  KernelDestroy = [](void* kernel) { delete static_cast<Kernel*>(kernel); };
+  InferOutputShapeFn = [](const OrtCustomOp* op, OrtShapeInferContext* context) {
+    return InferShapes(*static_cast<const CpuOp*>(op), context);
+  };
+}
+
+}  // namespace ort_dora

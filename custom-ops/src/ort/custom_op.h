@@ -1,0 +1,97 @@
+// An operator as this library describes it, and as ONNX Runtime wants it described.
+#pragma once
+
+#include <vector>
+
+#include "ort/api.h"
+#include "ort/shape.h"
+#include "ort_dora/operators.h"
+
+namespace ort_dora {
+
+// The dtype of an input or output: one of the node's type parameters, or float32.
+enum class Type { kT, kU, kM, kFloat32 };
+
+struct Port {
+  const char* name;
+  Type type;
+  bool optional = false;
+};
+
+// What a node's type parameters stand for. U and M are T or float32.
+struct Types {
+  DType T, U = T, M = T;
+  DType operator[](Type type) const {
+    return type == Type::kT ? T : type == Type::kU ? U : type == Type::kM ? M : DType::kFloat32;
+  }
+};
+
+// Every attribute of the domain with its default; an operator reads those that it has.
+struct Attributes {
+  float scaling = 1;  // required
+  bool transW = false, transA = false, transB = false;
+  bool base_has_bias = false;
+  int64_t axis = -1;
+};
+
+struct FlagAttribute {
+  const char* name;
+  bool Attributes::*field;
+};
+
+struct Tensor {
+  const void* data = nullptr;  // null where an optional input is absent
+  Shape shape;
+};
+
+// One run of one node.
+class Run {
+ public:
+  Run(const Ort::KernelContext& context, const Types& types, const Attributes& attributes, std::vector<Tensor> inputs,
+      std::vector<Shape> output_shapes);
+
+  const Types& types;
+  const Attributes& attributes;
+  const std::vector<Tensor> inputs;
+
+  const Dims& shape(size_t input) const { return *inputs[input].shape; }
+  // Input `input`, of two extents, as a matrix of the given orientation.
+  Matrix matrix(size_t input, DType dtype, bool transposed) const;
+  // The memory of an output, allocated now; null where the node has no such output.
+  void* output(size_t index);
+  Parallel& parallel() { return *parallel_; }
+
+ private:
+  class OnOrtThreads;
+  const Ort::KernelContext& context_;
+  const std::vector<Shape> output_shapes_;
+  std::shared_ptr<Parallel> parallel_;
+};
+
+struct OpDefinition {
+  const char* name;
+  std::vector<Port> inputs;
+  std::vector<Port> outputs;
+  std::vector<FlagAttribute> flags;  // int attributes, 0 (default) or 1
+  bool has_axis = false;
+  // Checks the inputs' shapes and returns the outputs'. Called when a model is loaded, with what is known then, and at
+  // each run. Throws InputError.
+  std::vector<Shape> (*infer)(const Attributes&, const std::vector<Shape>& inputs);
+  void (*compute)(const CpuKernels&, Run&);
+};
+
+// The operator for one choice of types on the CPU provider, as ONNX Runtime takes it. It must outlive every session.
+class CpuOp : public OrtCustomOp {
+ public:
+  CpuOp(const OpDefinition& definition, const Types& types);
+
+  const OpDefinition& definition;
+  const Types types;
+};
+
+const OpDefinition& DoraScaleOp();
+const OpDefinition& DoraComposeOp();
+const OpDefinition& DoraLinearOp();
+const OpDefinition& DoraComposeGradOp();
+
+}  // namespace ort_dora

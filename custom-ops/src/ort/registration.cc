@@ -1,0 +1,95 @@
+// Everything that the library registers: operator x dtypes x provider. ONNX Runtime finds RegisterCustomOps by its name.
+#include <algorithm>
+#include <map>
+#include <mutex>
+#include <set>
+#include <string>
+
+#include "ort/custom_op.h"
+
+namespace ort_dora {
+namespace {
+
+constexpr const char* kDomain = "ort.dora";
+// Session config entry: operators to leave out, by name, separated by commas. ONNX Runtime inlines their function bodies.
+constexpr const char* kBodyEntry = "ort_dora.body";
+
+const std::vector<CpuOp*>& CpuOps() {
+  constexpr DType f32 = DType::kFloat32, f16 = DType::kFloat16, bf16 = DType::kBFloat16;
+  static const auto& ops = *new std::vector<CpuOp*>([] {
+    std::vector<CpuOp*> all;
+    const auto add = [&](const OpDefinition& definition, std::vector<Types> choices) {
+      for (const Types& types : choices) all.push_back(new CpuOp(definition, types));
+    };
+    const std::vector<Types> tensors = {{f32, f32}, {f16, f16}, {f16, f32}, {bf16, bf16}, {bf16, f32}};
+    add(DoraLinearOp(), tensors);
+    add(DoraComposeOp(), tensors);
+    add(DoraComposeGradOp(), tensors);
+    add(DoraScaleOp(), {{f32, f32, f32},
+                        {f16, f16, f16},
+                        {f16, f16, f32},
+                        {f16, f32, f16},
+                        {f16, f32, f32},
+                        {bf16, bf16, bf16},
+                        {bf16, bf16, f32},
+                        {bf16, f32, bf16},
+                        {bf16, f32, f32}});
+    return all;
+  }());
+  return ops;
+}
+
+// Names from a comma-separated list; throws on one that is not an operator.
+std::set<std::string> ParseNames(const std::string& list) {
+  std::set<std::string> names;
+  for (size_t at = 0; at <= list.size();) {
+    const size_t comma = std::min(list.find(',', at), list.size());
+    const std::string name = list.substr(at, comma - at);
+    at = comma + 1;
+    if (name.empty()) continue;
+    const auto is_op = [&](const CpuOp* op) { return name == op->definition.name; };
+    if (std::none_of(CpuOps().begin(), CpuOps().end(), is_op)) {
+      throw InputError("session config entry " + std::string(kBodyEntry) + ": expected names of operators of " + kDomain +
+                       " separated by commas, got '" + name + "'");
+    }
+    names.insert(name);
+  }
+  return names;
+}
+
+// The domain without some operators. Each is made once and never freed: sessions keep pointers into it.
+OrtCustomOpDomain* DomainWithout(const std::set<std::string>& names) {
+  static std::mutex mutex;
+  static auto& domains = *new std::map<std::set<std::string>, OrtCustomOpDomain*>;
+  const std::lock_guard lock(mutex);
+  OrtCustomOpDomain*& domain = domains[names];
+  if (domain != nullptr) return domain;
+  Ort::CustomOpDomain fresh(kDomain);
+  for (CpuOp* op : CpuOps()) {
+    if (names.count(op->definition.name) == 0) fresh.Add(op);
+  }
+  return domain = fresh.release();
+}
+
+}  // namespace
+}  // namespace ort_dora
+
+extern "C" __attribute__((visibility("default"))) OrtStatus* RegisterCustomOps(OrtSessionOptions* options,
+                                                                              const OrtApiBase* base) {
+  const OrtApi* api = base->GetApi(ort_dora::kOrtApiVersion);
+  if (api == nullptr) {
+    // Every runtime has version 1, and CreateStatus is its first member.
+    return base->GetApi(1)->CreateStatus(
+        ORT_NOT_IMPLEMENTED, (std::string("ort.dora needs ONNX Runtime 1.23 or newer, this is ") + base->GetVersionString()).c_str());
+  }
+  try {
+    static std::once_flag once;
+    std::call_once(once, [&] { Ort::InitApi(api); });
+    const Ort::UnownedSessionOptions session(options);
+    const std::string body = session.GetConfigEntryOrDefault(ort_dora::kBodyEntry, "");
+    Ort::ThrowOnError(api->AddCustomOpDomain(options, ort_dora::DomainWithout(ort_dora::ParseNames(body))));
+    return nullptr;
+  } catch (const std::exception& error) {
+    return api->CreateStatus(ORT_INVALID_ARGUMENT, (std::string("ort.dora: ") + error.what()).c_str());
+  }
+}

@@ -1,0 +1,69 @@
+/** Where a command writes: results on stdout, progress on stderr (a bar on a terminal, plain lines elsewhere). */
+
+import { singleLine } from './errors.js';
+
+/** A stream that text is written to. */
+export interface Sink {
+  write(text: string): unknown;
+  readonly isTTY?: boolean | undefined;
+  readonly columns?: number | undefined;
+}
+
+/** The surroundings of one run of the program. */
+export interface Surroundings {
+  readonly stdout: Sink;
+  readonly stderr: Sink;
+  /** Aborted by Ctrl-C or SIGTERM: commands stop and clean up. */
+  readonly signal: AbortSignal;
+}
+
+/** Colours and bars are for people: a terminal that has not asked for none (https://no-color.org). */
+export const isFancy = (sink: Sink) => sink.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb';
+
+const codes = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33 } as const;
+
+export type Style = keyof typeof codes;
+
+/** Paints text for a sink, or leaves it as it is. */
+export function painter(sink: Sink): (style: Style, text: string) => string {
+  if (!isFancy(sink)) return (_, text) => text;
+  return (style, text) => `\u001b[${codes[style]}m${text}\u001b[0m`;
+}
+
+/** Progress of one piece of work. */
+export interface Progress {
+  /** What is being done now, and how far it is (0 to 1), where that is known. */
+  update(what: string, fraction?: number): void;
+  /** Takes the bar away, so that what is written next stands on a line of its own. */
+  end(): void;
+}
+
+const barWidth = 24;
+
+/** A bar that is redrawn in place on a terminal; elsewhere one line for each new thing that is being done. */
+export function startProgress(sink: Sink): Progress {
+  if (!isFancy(sink)) {
+    let last = '';
+    return {
+      update(what) {
+        if (what !== last) sink.write(`${singleLine(what)}\n`);
+        last = what;
+      },
+      end() {},
+    };
+  }
+  let drawn = false;
+  return {
+    update(what, fraction) {
+      const filled = Math.round(Math.min(1, Math.max(0, fraction ?? 0)) * barWidth);
+      const bar = fraction === undefined ? '' : `${'━'.repeat(filled)}${'─'.repeat(barWidth - filled)} `;
+      const room = Math.max(20, (sink.columns ?? 80) - bar.length - 1);
+      sink.write(`\r\u001b[2K${bar}${singleLine(what).slice(0, room)}`);
+      drawn = true;
+    },
+    end() {
+      if (drawn) sink.write('\r\u001b[2K');
+      drawn = false;
+    },
+  };
+}

@@ -1,0 +1,169 @@
+import { expect, test } from 'vitest';
+import { type DetailedVerification, type PageContext, reportPage } from './html.js';
+import type { FusedModuleReport, ModuleReport, RewriteReport, SkippedModuleReport } from './report.js';
+
+function fused(path: string, fields: Partial<FusedModuleReport> = {}): FusedModuleReport {
+  return {
+    path,
+    adapter: 'default',
+    kind: 'linear',
+    scope: '',
+    node: { name: 'node_add', opType: 'Add', output: 'y' },
+    status: 'fused',
+    reason: null,
+    operator: 'DoraLinear',
+    overload: 'f16_f32_bias',
+    form: { norm: 'full', delta: 'equalEye', base: 'MatMul+Add' },
+    rank: 8,
+    scaling: 2,
+    dtypes: { weight: 'float16', adapter: 'float32', magnitude: 'float32' },
+    weightShape: [32, 640],
+    bias: true,
+    layouts: { transW: 0, transA: 0, transB: 0 },
+    scale: 'stored',
+    nodesRemoved: 25,
+    nodesAdded: 1,
+    bytesSaved: 1000,
+    values: { x: 'x', y: 'y', base: 'y0', weight: 'W', loraA: 'A', loraB: 'B', magnitude: 'm', bias: 'b', gain: 'g' },
+    ...fields,
+  };
+}
+
+const skipped = (path: string, reason: string): SkippedModuleReport => ({
+  path,
+  adapter: null,
+  kind: 'unknown',
+  scope: '',
+  node: { name: '', opType: 'Div', output: 'd' },
+  status: 'skipped',
+  reason,
+  culprit: { name: 'node_gather', opType: 'Gather', output: 'rows' },
+});
+
+function report(modules: readonly ModuleReport[], verification?: DetailedVerification): RewriteReport {
+  const count = (status: ModuleReport['status']) => modules.filter((module) => module.status === status).length;
+  return {
+    schemaVersion: 1,
+    model: 'model.onnx',
+    mode: 'rewrite',
+    options: { form: 'linear', scale: 'auto', target: 'cuda', compact: false },
+    producer: { name: 'pytorch', version: '2.13.0' },
+    opset: 20,
+    modules,
+    totals: {
+      modules: modules.length,
+      fused: count('fused'),
+      full: count('fused'),
+      composeOnly: 0,
+      skipped: count('skipped'),
+      already: count('already'),
+      nodesBefore: 669,
+      nodesAfter: 240,
+      bytesSaved: 123_456,
+    },
+    ...(verification && { verification }),
+  };
+}
+
+function verification(modules: DetailedVerification['modules']): DetailedVerification {
+  return {
+    passed: modules.every(({ passed }) => passed),
+    outputs: [
+      { name: 'logits', maxRelative: 1.2e-4, cosine: 0.99999998, passed: true, reason: 'distance 1.0e-3 ≤ 2.0e-3' },
+    ],
+    modules,
+  };
+}
+
+const errors = (path: string, errorOriginal: number, errorRewritten: number, passed = true) => ({
+  path,
+  adapter: 'default',
+  errorOriginal,
+  errorRewritten,
+  limit: 2 * errorOriginal,
+  passed,
+  reason: passed ? '' : 'error exceeds twice the original’s',
+});
+
+const text = (page: string) =>
+  page
+    .replace(/<style>[\s\S]*?<\/style>/, '')
+    .replace(/<[^>]*>/g, ' ')
+    .replace(/\s+/g, ' ');
+
+test('says what was fused, what was not and why, and how equal it is', () => {
+  const page = reportPage(
+    report(
+      [
+        fused('layers.0.q_proj'),
+        fused('layers.0.k_proj', { adapter: 'second' }),
+        skipped('embed', 'an Embedding is not fused yet'),
+      ],
+      verification([
+        errors('layers.0.q_proj', 1e-3, 5e-4),
+        { ...errors('layers.0.k_proj', 1e-3, 4e-3, false), adapter: 'second' },
+      ]),
+    ),
+    {
+      command: 'ort-dora rewrite model.onnx out.onnx',
+      versions: { 'ONNX Runtime': '1.30.0' },
+      bytes: { before: 2e6, after: 1.5e6 },
+    },
+  );
+  const words = text(page);
+  expect(words).toContain('2 of 3 DoRA modules are fused.');
+  expect(words).toContain('an Embedding is not fused yet ( Gather node_gather)');
+  expect(words).toContain('verification failed');
+  expect(words).toContain('4.00×');
+  expect(words).toContain('error exceeds twice the original’s');
+  expect(words).toContain('1.5 MB −25 %, from 2 MB');
+  expect(words).toContain('−64 %');
+  expect(words).toContain('ort-dora rewrite model.onnx out.onnx');
+  expect(page.match(/<a href="#module-\d+" class="module failed">/g)).toHaveLength(1);
+});
+
+test('escapes whatever a model brings', () => {
+  const hostile = `</code><script>alert(1)</script>"'&\u202Eevil\u0000`;
+  const module = fused(`layers.0.${hostile}`, { adapter: hostile });
+  const page = reportPage(
+    {
+      ...report([module, skipped(hostile, hostile)], {
+        ...verification([{ ...errors(module.path, 1e-3, 1, false), adapter: hostile, reason: hostile }]),
+        notes: [hostile],
+      }),
+      model: hostile,
+      producer: { name: hostile, version: hostile },
+    },
+    { command: hostile, versions: { [hostile]: hostile } },
+  );
+  expect(page).not.toContain('<script');
+  expect(page).not.toMatch(/[\u202E\u0000]/);
+  expect(page).toContain('&lt;script&gt;');
+});
+
+test('loads nothing from anywhere', () => {
+  const page = reportPage(report([fused('a.b')], verification([errors('a.b', 1e-6, 1e-6)])));
+  expect(page).not.toMatch(/<(script|link|img|iframe|object)|url\(|@import|https?:/i);
+  expect(page).toContain(`default-src 'none'`);
+});
+
+test('a model without DoRA, an inspection, and one that was not verified', () => {
+  expect(text(reportPage(report([])))).toContain('No DoRA module was found; nothing was fused.');
+  expect(text(reportPage({ ...report([fused('a')]), mode: 'inspect' }))).toContain('1 of 1 DoRA module can be fused.');
+  expect(text(reportPage(report([fused('a')])))).toContain('not verified');
+});
+
+test('errors of zero and errors that are no number are drawn, not dropped', () => {
+  const page = reportPage(
+    report([fused('a'), fused('b')], verification([errors('a', 0, 0), errors('b', 1e-7, Number.NaN, false)])),
+  );
+  expect(page).not.toMatch(/c[xy]="(NaN|Infinity)"/);
+  expect(page.match(/<circle class="rewritten"/g)!.length).toBe(4);
+});
+
+test('the same report gives the same page, and a long name does not fill it', () => {
+  const long = report([fused('x'.repeat(100_000))]);
+  const context: PageContext = {};
+  expect(reportPage(long, context)).toBe(reportPage(long, context));
+  expect(reportPage(long, context).length).toBeLessThan(30_000);
+});

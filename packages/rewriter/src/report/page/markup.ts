@@ -27,7 +27,7 @@ function render(content: Content): string {
   if (content === null || content === undefined || content === false) return '';
   if (content instanceof Markup) return content.toString();
   if (Array.isArray(content)) return content.map(render).join('');
-  return escape(String(content));
+  return escapeText(String(content));
 }
 
 const entities: Readonly<Record<string, string>> = {
@@ -39,7 +39,7 @@ const entities: Readonly<Record<string, string>> = {
 };
 
 /** Escapes markup, and shows characters that would hide, reorder or break text as a replacement character. */
-function escape(text: string): string {
+function escapeText(text: string): string {
   const short = text.length > longestText ? `${text.slice(0, longestText)}…` : text;
   return (
     short

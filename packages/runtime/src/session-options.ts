@@ -1,0 +1,140 @@
+// The options of a session: their types, and the checks that turn a wrong one into an error that names it.
+import type { NativeSessionConfig } from './binding.js';
+import { unexpected } from './errors.js';
+
+export interface ProviderOptions {
+  /** `cpu`, `cuda`, or a name that ONNX Runtime's AppendExecutionProvider knows. */
+  readonly name: string;
+  /** The provider's own options, such as `{ device_id: 0 }` of CUDA. */
+  readonly options?: Readonly<Record<string, string | number | boolean>>;
+}
+
+export interface SessionOptions {
+  /**
+   * Libraries of custom operators: `auto` (default) registers that of @ort-dora/custom-ops if it is built, `off` none, or their paths.
+   * Without the library, operators of the domain ort.dora run through the functions that the model defines for them.
+   */
+  readonly customOps?: 'auto' | 'off' | readonly string[];
+  /** Execution providers in order of preference. The CPU's is always there, as the last. */
+  readonly providers?: readonly ProviderOptions[];
+  /** Entries of onnxruntime_session_options_config_keys.h. */
+  readonly configEntries?: Readonly<Record<string, string>>;
+  /** Lengths of symbolic dimensions, by name. */
+  readonly freeDimensionOverrides?: Readonly<Record<string, number>>;
+  /** Threads inside an operator; 0 (default): one a physical core. */
+  readonly intraOpNumThreads?: number;
+  /** Threads across operators, where `executionMode` is `parallel`. */
+  readonly interOpNumThreads?: number;
+  readonly executionMode?: 'sequential' | 'parallel';
+  readonly graphOptimizationLevel?: 'disabled' | 'basic' | 'extended' | 'layout' | 'all';
+  readonly enableCpuMemArena?: boolean;
+  readonly enableMemPattern?: boolean;
+  /** 0 verbose, 1 info, 2 warning, 3 error, 4 fatal. */
+  readonly logSeverityLevel?: 0 | 1 | 2 | 3 | 4;
+  readonly logId?: string;
+  /** Writes the optimised model there. */
+  readonly optimizedModelFilePath?: string;
+  /** Turns profiling on; the file is written by `endProfiling()`. */
+  readonly profileFilePrefix?: string;
+  /**
+   * Whether inputs that name the same symbolic dimension must agree on its length (`check`, the default). ONNX Runtime itself does
+   * not look and broadcasts or fails somewhere inside.
+   */
+  readonly symbolicDims?: 'check' | 'ignore';
+  /** Aborts the loading. */
+  readonly signal?: AbortSignal;
+}
+
+/** The part of the options that goes to the native layer as it is. */
+export type CheckedOptions = Omit<NativeSessionConfig, 'opsLibraries'>;
+
+type Check = (value: unknown, name: string) => unknown;
+
+const CHECKS: { readonly [K in keyof SessionOptions]-?: Check } = {
+  customOps(value, name) {
+    if (value === 'auto' || value === 'off') return;
+    if (!Array.isArray(value)) throw unexpected(name, "'auto', 'off' or an array of paths", value);
+    value.forEach((path, i) => {
+      if (typeof path !== 'string' || path === '') throw unexpected(`${name}[${i}]`, 'the path of a library', path);
+    });
+  },
+  providers(value, name) {
+    if (!Array.isArray(value)) throw unexpected(name, 'an array of { name, options }', value);
+    return value.map((provider, i) => {
+      if (typeof provider !== 'object' || provider === null)
+        throw unexpected(`${name}[${i}]`, 'an object { name, options }', provider);
+      if (typeof provider.name !== 'string' || provider.name === '')
+        throw unexpected(`${name}[${i}].name`, 'a provider name', provider.name);
+      if (provider.options === undefined) return { name: provider.name };
+      return { name: provider.name, options: scalars(provider.options, `${name}[${i}].options`) };
+    });
+  },
+  configEntries: (value, name) => scalars(value, name),
+  freeDimensionOverrides(value, name) {
+    for (const [key, length] of Object.entries(plainObject(value, name)))
+      integer(length, `${name}.${key}`, 0, 2 ** 31 - 1);
+  },
+  intraOpNumThreads: (value, name) => integer(value, name, 0, 1024),
+  interOpNumThreads: (value, name) => integer(value, name, 0, 1024),
+  executionMode: (value, name) => oneOf(value, name, ['sequential', 'parallel']),
+  graphOptimizationLevel: (value, name) => oneOf(value, name, ['disabled', 'basic', 'extended', 'layout', 'all']),
+  enableCpuMemArena: boolean,
+  enableMemPattern: boolean,
+  logSeverityLevel: (value, name) => integer(value, name, 0, 4),
+  logId: text,
+  optimizedModelFilePath: text,
+  profileFilePrefix: text,
+  symbolicDims: (value, name) => oneOf(value, name, ['check', 'ignore']),
+  signal(value, name) {
+    if (!(value instanceof AbortSignal)) throw unexpected(name, 'an AbortSignal', value);
+  },
+};
+
+/** @throws RuntimeError INVALID_ARGUMENT naming the option, what was expected and what came */
+export function checkSessionOptions(options: SessionOptions): CheckedOptions {
+  if (typeof options !== 'object' || options === null) throw unexpected('options', 'an object', options);
+  const checked: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(options)) {
+    if (value === undefined) continue;
+    if (!Object.hasOwn(CHECKS, name)) throw unexpected('options', `one of ${Object.keys(CHECKS).join(', ')}`, name);
+    checked[name] = CHECKS[name as keyof SessionOptions](value, name) ?? value;
+  }
+  const { customOps, symbolicDims, signal, ...config } = checked;
+  return config;
+}
+
+/** Strings as they are, numbers and booleans in ONNX Runtime's notation: true is 1. */
+export function scalars(value: unknown, name: string): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(plainObject(value, name)).map(([key, item]) => {
+      if (typeof item === 'string') return [key, item];
+      if (typeof item === 'boolean') return [key, item ? '1' : '0'];
+      if (typeof item === 'number' && Number.isFinite(item)) return [key, `${item}`];
+      throw unexpected(`${name}['${key}']`, 'a string', item);
+    }),
+  );
+}
+
+function plainObject(value: unknown, name: string): object {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw unexpected(name, 'an object', value);
+  return value;
+}
+
+function integer(value: unknown, name: string, low: number, high: number): void {
+  if (typeof value !== 'number' || !Number.isInteger(value) || value < low || value > high) {
+    throw unexpected(name, `an integer from ${low} to ${high}`, value);
+  }
+}
+
+function oneOf(value: unknown, name: string, choices: readonly string[]): void {
+  if (!choices.includes(value as string))
+    throw unexpected(name, choices.map((choice) => `'${choice}'`).join(' or '), value);
+}
+
+function boolean(value: unknown, name: string): void {
+  if (typeof value !== 'boolean') throw unexpected(name, 'a boolean', value);
+}
+
+function text(value: unknown, name: string): void {
+  if (typeof value !== 'string' || value === '') throw unexpected(name, 'a non-empty string', value);
+}

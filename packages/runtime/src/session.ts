@@ -1,0 +1,101 @@
+// Sessions: a loaded model that runs.
+import { basename } from 'node:path';
+import { AddonSession } from './addon-session.js';
+import { type Backend, usesAddon } from './engine.js';
+import { invalidArgument, unexpected } from './errors.js';
+import { resolveOpsLibraries } from './ops-libraries.js';
+import { checkSessionOptions, type SessionOptions } from './session-options.js';
+import { StockSession } from './stock-session.js';
+import type { TensorData, Value, ValueInfo } from './values.js';
+
+export type Feeds = Readonly<Record<string, Value>>;
+
+/**
+ * The outputs to compute: their names; or, by name, `true` for data, `native` for a NativeTensor, or a tensor to write into
+ * (with exactly the dims that come out).
+ */
+export type Fetches = readonly string[] | Readonly<Record<string, true | 'native' | Value>>;
+
+export interface RunOptions<F extends Fetches = Fetches> {
+  /** Default: every output, as data. */
+  readonly fetches?: F;
+  /** Where `native` outputs are wanted: `cpu` or `cuda:N`. Default: wherever ONNX Runtime leaves them. */
+  readonly device?: string;
+  /** Aborts the run between two kernels. `runSync` looks at it once, before it starts. */
+  readonly signal?: AbortSignal;
+  /** Entries of onnxruntime_run_options_config_keys.h. */
+  readonly configEntries?: Readonly<Record<string, string>>;
+  readonly tag?: string;
+  readonly logSeverityLevel?: 0 | 1 | 2 | 3 | 4;
+}
+
+export type Results = Record<string, Value>;
+
+/** Any number of runs may be in flight at once. */
+export interface Session {
+  readonly backend: Backend;
+  readonly inputs: readonly ValueInfo[];
+  readonly outputs: readonly ValueInfo[];
+
+  /**
+   * Runs off the event loop (on stock onnxruntime-node: on it). Inputs of 16 KB and more are read in place, so they must not change
+   * before the run has ended, and their ArrayBuffers can no longer be transferred to another thread. Outputs of that size are views of
+   * the runtime's memory.
+   * @throws RuntimeError; the signal's reason once it is aborted
+   */
+  run(feeds: Feeds, options?: RunOptions<readonly string[]>): Promise<Record<string, TensorData>>;
+  run(feeds: Feeds, options: RunOptions): Promise<Results>;
+
+  /** The same on the calling thread: for runs that take less time than a thread switch (some 50 µs), and for workers. */
+  runSync(feeds: Feeds, options?: RunOptions<readonly string[]>): Record<string, TensorData>;
+  runSync(feeds: Feeds, options: RunOptions): Results;
+
+  /** Ends the profiling that `profileFilePrefix` turned on and returns the file's path. */
+  endProfiling(): string;
+
+  /** Refuses new runs, waits for those in flight, and frees the model. Idempotent. Outputs stay valid. */
+  dispose(): Promise<void>;
+}
+
+/**
+ * Loads a model, off the event loop where the addon does it.
+ * @param model a path; or the bytes of a model without external data, which must not change until the promise settles
+ * @throws RuntimeError; the signal's reason once it is aborted
+ */
+export async function createSession(model: string | Uint8Array, options: SessionOptions = {}): Promise<Session> {
+  const config = checkSessionOptions(options);
+  if (!(model instanceof Uint8Array) && typeof model !== 'string')
+    throw unexpected('model', 'a path or a Uint8Array', model);
+  if (model.length === 0) throw unexpected('model', 'a path or the bytes of a model', 'an empty one');
+  if (typeof model !== 'string') checkBytes(model, config.configEntries);
+  options.signal?.throwIfAborted();
+  const request = {
+    model,
+    label: typeof model === 'string' ? basename(model) : 'model',
+    config,
+    opsLibraries: resolveOpsLibraries(options.customOps ?? 'auto'),
+    symbolicDims: options.symbolicDims ?? 'check',
+    signal: options.signal,
+  } as const;
+  return usesAddon() ? AddonSession.create(request) : StockSession.create(request);
+}
+
+export interface SessionRequest {
+  readonly model: string | Uint8Array;
+  /** The model's name in messages. */
+  readonly label: string;
+  readonly config: ReturnType<typeof checkSessionOptions>;
+  readonly opsLibraries: readonly string[];
+  readonly symbolicDims: 'check' | 'ignore';
+  readonly signal: AbortSignal | undefined;
+}
+
+function checkBytes(model: Uint8Array, entries: Readonly<Record<string, string>> = {}): void {
+  if ((model.buffer as { resizable?: boolean }).resizable)
+    throw unexpected('model', 'bytes in a fixed-length ArrayBuffer', 'a resizable one');
+  // With these, the session would go on reading the bytes for as long as it lives; nothing here keeps them.
+  for (const name of ['session.use_ort_model_bytes_directly', 'session.use_ort_model_bytes_for_initializers']) {
+    if (entries[name] === '1')
+      throw invalidArgument(`configEntries['${name}']: not possible for a model given as bytes; give its path`);
+  }
+}

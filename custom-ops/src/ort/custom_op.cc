@@ -1,8 +1,10 @@
 #include "ort/custom_op.h"
 
+#include <algorithm>
 #include <atomic>
 #include <exception>
 #include <functional>
+#include <map>
 #include <memory>
 #include <utility>
 
@@ -20,18 +22,42 @@ ONNXTensorElementDataType ToOnnx(DType dtype) {
   }
 }
 
-const char* Name(ONNXTensorElementDataType type) {
+std::optional<DType> ToDType(ONNXTensorElementDataType type) {
   switch (type) {
     case ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT:
-      return "float32";
+      return DType::kFloat32;
     case ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16:
-      return "float16";
+      return DType::kFloat16;
     case ONNX_TENSOR_ELEMENT_DATA_TYPE_BFLOAT16:
-      return "bfloat16";
+      return DType::kBFloat16;
     default:
-      return "another type";
+      return {};
   }
 }
+
+std::string Name(DType dtype) {
+  return dtype == DType::kFloat32 ? "float32" : dtype == DType::kFloat16 ? "float16" : "bfloat16";
+}
+
+std::string Name(ONNXTensorElementDataType type) {
+  if (const auto dtype = ToDType(type)) return Name(*dtype);
+  switch (type) {
+    case ONNX_TENSOR_ELEMENT_DATA_TYPE_DOUBLE:
+      return "float64";
+    case ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64:
+      return "int64";
+    case ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32:
+      return "int32";
+    case ONNX_TENSOR_ELEMENT_DATA_TYPE_INT8:
+      return "int8";
+    case ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8:
+      return "uint8";
+    default:
+      return "ONNX element type " + std::to_string(type);
+  }
+}
+
+constexpr ONNXTensorElementDataType kAbsent = ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
 
 // No exception may cross into the runtime.
 template <class F>
@@ -114,22 +140,20 @@ Shape KnownShape(const OrtTensorTypeAndShapeInfo* info) {
   return dims;
 }
 
-void CheckType(const Port& port, DType expected, ONNXTensorElementDataType got) {
-  if (got == ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED || got == ToOnnx(expected)) return;
-  throw InputError("input " + std::string(port.name) + ": expected " + Name(ToOnnx(expected)) + ", got " + Name(got));
-}
-
 OrtStatus* InferShapes(const CpuOp& op, OrtShapeInferContext* context) {
   const OrtApi& api = Ort::GetApi();
   return AsStatus(op.definition, [&] {
     size_t count = 0;
     Ort::ThrowOnError(api.ShapeInferContext_GetInputCount(context, &count));
     std::vector<Shape> inputs(op.definition.inputs.size());
+    std::vector<ONNXTensorElementDataType> element_types(inputs.size(), kAbsent);
     for (size_t i = 0; i < std::min(count, inputs.size()); ++i) {
       OrtTensorTypeAndShapeInfo* info = nullptr;  // owned by the context
       Ort::ThrowOnError(api.ShapeInferContext_GetInputTypeShape(context, i, &info));
+      Ort::ThrowOnError(api.GetTensorElementType(info, &element_types[i]));
       inputs[i] = KnownShape(info);
     }
+    const Types types = op.Resolve(element_types);
     const std::vector<Shape> outputs = op.definition.infer(ReadAttributes(op.definition, context), inputs);
     for (size_t i = 0; i < outputs.size(); ++i) {
       if (!outputs[i].has_value()) continue;
@@ -143,7 +167,7 @@ OrtStatus* InferShapes(const CpuOp& op, OrtShapeInferContext* context) {
         sizes.push_back(dim.known() ? dim.size : -1);
         symbols.push_back(dim.symbol.c_str());
       }
-      Ort::ThrowOnError(api.SetTensorElementType(raw, ToOnnx(op.types[op.definition.outputs[i].type])));
+      Ort::ThrowOnError(api.SetTensorElementType(raw, ToOnnx(types[op.definition.outputs[i].type])));
       Ort::ThrowOnError(api.SetDimensions(raw, sizes.data(), sizes.size()));
       Ort::ThrowOnError(api.SetSymbolicDimensions(raw, symbols.data(), symbols.size()));
       // Outputs that the node leaves out are refused here; there is no way to ask first.
@@ -160,14 +184,16 @@ class Kernel {
     const Ort::ConstKernelInfo node(info);
     const std::vector<Port>& ports = op.definition.inputs;
     std::vector<Shape> shapes(ports.size());
+    std::vector<ONNXTensorElementDataType> element_types(ports.size(), kAbsent);
     for (size_t i = 0; i < std::min(node.GetInputCount(), ports.size()); ++i) {
       OrtTypeInfo* raw = nullptr;
       if (!Ort::Status{Ort::GetApi().KernelInfo_GetInputTypeInfo(info, i, &raw)}.IsOK()) continue;  // absent
       const Ort::TypeInfo type(raw);
       const auto tensor = type.GetTensorTypeAndShapeInfo();
-      CheckType(ports[i], op.types[ports[i].type], tensor.GetElementType());
+      element_types[i] = tensor.GetElementType();
       shapes[i] = KnownShape(tensor);
     }
+    types_ = op.Resolve(element_types);
     op.definition.infer(attributes_, shapes);
   }
 
@@ -180,7 +206,6 @@ class Kernel {
       const Ort::ConstValue value = context.GetInput(i);
       if (!value) continue;
       const auto info = value.GetTensorTypeAndShapeInfo();
-      CheckType(ports[i], op_.types[ports[i].type], info.GetElementType());
       Dims dims;
       for (const int64_t size : info.GetShape()) dims.push_back({size, ""});
       shapes[i] = dims;
@@ -189,7 +214,7 @@ class Kernel {
     for (size_t i = 0; i < ports.size(); ++i) {
       if (!shapes[i].has_value() && !ports[i].optional) throw InputError("input " + std::string(ports[i].name) + ": missing");
     }
-    Run run(context, op_.types, attributes_, std::move(inputs), op_.definition.infer(attributes_, shapes));
+    Run run(context, types_, attributes_, std::move(inputs), op_.definition.infer(attributes_, shapes));
     op_.definition.compute(cpu_, run);
   }
 
@@ -198,6 +223,7 @@ class Kernel {
  private:
   const CpuOp& op_;
   const Attributes attributes_;
+  Types types_;
   const CpuKernels& cpu_;
 };
 
@@ -256,25 +282,19 @@ void* Run::output(size_t index) {
   return value ? value.GetTensorMutableRawData() : nullptr;
 }
 
-CpuOp::CpuOp(const OpDefinition& op_definition, const Types& op_types)
-    : OrtCustomOp{}, definition(op_definition), types(op_types) {
+CpuOp::CpuOp(const OpDefinition& op_definition, std::vector<DType> dtypes)
+    : OrtCustomOp{}, definition(op_definition), dtypes_(std::move(dtypes)) {
   version = kOrtApiVersion;
   GetName = [](const OrtCustomOp* op) { return static_cast<const CpuOp*>(op)->definition.name; };
   GetExecutionProviderType = [](const OrtCustomOp*) { return "CPUExecutionProvider"; };
   GetInputTypeCount = [](const OrtCustomOp* op) { return static_cast<const CpuOp*>(op)->definition.inputs.size(); };
-  GetInputType = [](const OrtCustomOp* op, size_t i) {
-    const auto& self = *static_cast<const CpuOp*>(op);
-    return ToOnnx(self.types[self.definition.inputs[i].type]);
-  };
+  GetInputType = [](const OrtCustomOp*, size_t) { return ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED; };
   GetInputCharacteristic = [](const OrtCustomOp* op, size_t i) {
     return static_cast<const CpuOp*>(op)->definition.inputs[i].optional ? INPUT_OUTPUT_OPTIONAL : INPUT_OUTPUT_REQUIRED;
   };
   GetInputMemoryType = [](const OrtCustomOp*, size_t) { return OrtMemTypeDefault; };
   GetOutputTypeCount = [](const OrtCustomOp* op) { return static_cast<const CpuOp*>(op)->definition.outputs.size(); };
-  GetOutputType = [](const OrtCustomOp* op, size_t i) {
-    const auto& self = *static_cast<const CpuOp*>(op);
-    return ToOnnx(self.types[self.definition.outputs[i].type]);
-  };
+  GetOutputType = [](const OrtCustomOp*, size_t) { return ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED; };
   GetOutputCharacteristic = [](const OrtCustomOp* op, size_t i) {
     return static_cast<const CpuOp*>(op)->definition.outputs[i].optional ? INPUT_OUTPUT_OPTIONAL : INPUT_OUTPUT_REQUIRED;
   };
@@ -296,6 +316,41 @@ CpuOp::CpuOp(const OpDefinition& op_definition, const Types& op_types)
   InferOutputShapeFn = [](const OrtCustomOp* op, OrtShapeInferContext* context) {
     return InferShapes(*static_cast<const CpuOp*>(op), context);
   };
+}
+
+Types CpuOp::Resolve(const std::vector<ONNXTensorElementDataType>& inputs) const {
+  const std::vector<Port>& ports = definition.inputs;
+  const auto refuse = [&](size_t i, const std::string& expected) {
+    throw InputError("input " + std::string(ports[i].name) + ": expected " + expected + ", got " + Name(inputs[i]));
+  };
+  // The first input of a type parameter decides it; T comes first in every operator.
+  std::map<Type, size_t> deciding;
+  Types types;
+  for (size_t i = 0; i < ports.size(); ++i) {
+    if (inputs[i] == kAbsent) continue;
+    const Type parameter = ports[i].type;
+    const std::optional<DType> got = ToDType(inputs[i]);
+    if (parameter == Type::kFloat32) {
+      if (got != DType::kFloat32) refuse(i, "float32");
+      continue;
+    }
+    const auto [decided, first] = deciding.emplace(parameter, i);
+    if (!first) {
+      if (got != types[parameter]) refuse(i, Name(types[parameter]) + " as " + ports[decided->second].name + " is");
+    } else if (parameter == Type::kT) {
+      if (!got || std::find(dtypes_.begin(), dtypes_.end(), *got) == dtypes_.end()) {
+        std::string expected;
+        for (const DType dtype : dtypes_) expected += (expected.empty() ? "" : " or ") + Name(dtype);
+        refuse(i, expected);
+      }
+      types = {*got, *got, *got};
+    } else {
+      const std::string source = Name(types.T) + " as " + ports[deciding.at(Type::kT)].name + " is";
+      if (got != types.T && got != DType::kFloat32) refuse(i, types.T == DType::kFloat32 ? source : source + ", or float32");
+      (parameter == Type::kU ? types.U : types.M) = *got;
+    }
+  }
+  return types;
 }
 
 }  // namespace ort_dora

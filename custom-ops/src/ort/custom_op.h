@@ -9,7 +9,7 @@
 
 namespace ort_dora {
 
-// The dtype of an input or output: one of the node's type parameters, or float32.
+// The dtype of an input or output: one of the node's type parameters, or float32. U and M are T or float32.
 enum class Type { kT, kU, kM, kFloat32 };
 
 struct Port {
@@ -18,9 +18,9 @@ struct Port {
   bool optional = false;
 };
 
-// What a node's type parameters stand for. U and M are T or float32.
+// What a node's type parameters stand for.
 struct Types {
-  DType T, U = T, M = T;
+  DType T = DType::kFloat32, U = T, M = T;
   DType operator[](Type type) const {
     return type == Type::kT ? T : type == Type::kU ? U : type == Type::kM ? M : DType::kFloat32;
   }
@@ -80,13 +80,21 @@ struct OpDefinition {
   void (*compute)(const CpuKernels&, Run&);
 };
 
-// The operator for one choice of types on the CPU provider, as ONNX Runtime takes it. It must outlive every session.
+// An operator on the CPU provider for some dtypes T, as ONNX Runtime takes it. It must outlive every session.
+//
+// To the runtime its inputs are of any type. Were they declared, the runtime would refuse others before this library is
+// asked, without saying which input is wrong.
 class CpuOp : public OrtCustomOp {
  public:
-  CpuOp(const OpDefinition& definition, const Types& types);
+  CpuOp(const OpDefinition& definition, std::vector<DType> dtypes);
+
+  // What the types of a node's inputs make of the type parameters. Throws InputError for those that do not fit.
+  Types Resolve(const std::vector<ONNXTensorElementDataType>& inputs) const;
 
   const OpDefinition& definition;
-  const Types types;
+
+ private:
+  const std::vector<DType> dtypes_;
 };
 
 const OpDefinition& DoraScaleOp();

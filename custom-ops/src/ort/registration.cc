@@ -1,4 +1,4 @@
-// Everything that the library registers: operator x dtypes x provider. ONNX Runtime finds RegisterCustomOps by its name.
+// Everything that the library registers: operator x provider x dtypes T (the other dtypes follow from T). ONNX Runtime finds RegisterCustomOps by its name.
 #include <algorithm>
 #include <map>
 #include <mutex>
@@ -16,26 +16,12 @@ constexpr const char* kBodyEntry = "ort_dora.body";
 
 const std::vector<CpuOp*>& CpuOps() {
   constexpr DType f32 = DType::kFloat32, f16 = DType::kFloat16, bf16 = DType::kBFloat16;
-  static const auto& ops = *new std::vector<CpuOp*>([] {
-    std::vector<CpuOp*> all;
-    const auto add = [&](const OpDefinition& definition, std::vector<Types> choices) {
-      for (const Types& types : choices) all.push_back(new CpuOp(definition, types));
-    };
-    const std::vector<Types> tensors = {{f32, f32}, {f16, f16}, {f16, f32}, {bf16, bf16}, {bf16, f32}};
-    add(DoraLinearOp(), tensors);
-    add(DoraComposeOp(), tensors);
-    add(DoraComposeGradOp(), tensors);
-    add(DoraScaleOp(), {{f32, f32, f32},
-                        {f16, f16, f16},
-                        {f16, f16, f32},
-                        {f16, f32, f16},
-                        {f16, f32, f32},
-                        {bf16, bf16, bf16},
-                        {bf16, bf16, f32},
-                        {bf16, f32, bf16},
-                        {bf16, f32, f32}});
-    return all;
-  }());
+  static const auto& ops = *new std::vector<CpuOp*>{
+      new CpuOp(DoraScaleOp(), {f32, f16, bf16}),
+      new CpuOp(DoraComposeOp(), {f32, f16, bf16}),
+      new CpuOp(DoraLinearOp(), {f32, f16, bf16}),
+      new CpuOp(DoraComposeGradOp(), {f32, f16, bf16}),
+  };
   return ops;
 }
 

@@ -1,1 +1,46 @@
-export {};
+export {
+  type BodyOptions,
+  type BodyTarget,
+  type ChannelAxis,
+  type DoraComposeForm,
+  type DoraComposeGradForm,
+  type DoraLinearForm,
+  type DoraScaleForm,
+  type FloatType,
+  type Layouts,
+  OLDEST_OPSET,
+  type OperatorForm,
+  type OperatorName,
+  overloadName,
+  type Transposed,
+} from './functions/form.js';
+export {
+  DORA_DOMAIN,
+  DORA_OPSET_VERSION,
+  makeOperatorModel,
+  type OperatorSignature,
+  type OperatorValue,
+  operatorFunction,
+  operatorNode,
+  operatorSignature,
+} from './functions/function.js';
+export { denseNorm } from './norm/dense.js';
+export type { NormCompute, NormRequest } from './norm/norm.js';
+export {
+  type AlreadyFusedModuleReport,
+  type ExportForm,
+  type FusedModuleReport,
+  type FusedValues,
+  type ModuleKind,
+  type ModuleReport,
+  moduleKey,
+  type NodeReference,
+  REPORT_SCHEMA_VERSION,
+  type ReportOptions,
+  type ReportTotals,
+  type ReportVerification,
+  type RewriteReport,
+  reportJson,
+  type SkippedModuleReport,
+} from './report/report.js';
+export type { FloatTensor, StoredTensor } from './tensors/stored-tensor.js';

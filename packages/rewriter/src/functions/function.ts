@@ -1,0 +1,237 @@
+import type { AttributeProto, FunctionProto, ModelProto, NodeProto, TensorProto } from '@ort-dora/onnx';
+import {
+  float32Tensor,
+  floatAttribute,
+  floatAttributeReference,
+  int64Tensor,
+  intAttribute,
+  intsAttribute,
+  makeNode,
+  tensorAttribute,
+  tensorValueInfo,
+} from '../protos.js';
+import { type BodyAttribute, type BodyNode, type BodyWriter, DATA_TYPE } from './body.js';
+import { doraComposeBody } from './dora-compose.js';
+import { doraComposeGradBody } from './dora-compose-grad.js';
+import { doraLinearBody } from './dora-linear.js';
+import { doraScaleBody } from './dora-scale.js';
+import {
+  type BodyOptions,
+  type FloatType,
+  OLDEST_OPSET,
+  type OperatorForm,
+  type OperatorName,
+  overloadName,
+  SCALING_BY_REFERENCE_OPSET,
+} from './form.js';
+
+/** Domain and version of the operators. */
+export const DORA_DOMAIN = 'ort.dora';
+export const DORA_OPSET_VERSION = 1;
+
+/** Overloads of model-local functions exist from this IR version on. */
+export const OVERLOAD_IR_VERSION = 10;
+
+/**
+ * The operator of `form` as a model-local function of domain `ort.dora`, built from standard operators of
+ * `options.opset`: what ONNX Runtime runs where no kernel of that name is registered, and the kernel's reference.
+ *
+ * @throws RangeError for an opset older than 11, or older than 12 without `options.scaling`.
+ */
+export function operatorFunction(form: OperatorForm, options: BodyOptions): FunctionProto {
+  const { opset } = options;
+  if (!(opset >= OLDEST_OPSET)) {
+    throw new RangeError(`opset: expected ${OLDEST_OPSET} or newer for the function bodies of ort.dora, got ${opset}`);
+  }
+  const byReference = opset >= SCALING_BY_REFERENCE_OPSET;
+  if (!byReference && options.scaling === undefined) {
+    throw new RangeError(`scaling: needed at opset ${opset}, where a function body cannot refer to the attribute`);
+  }
+  const signature = operatorSignature(form);
+  return {
+    name: form.op,
+    input: signature.inputs.map(({ name }) => name),
+    output: signature.outputs.map(({ name }) => name),
+    attribute: ['scaling', ...Object.keys(signature.integers)],
+    node: body(form, options, byReference ? undefined : options.scaling).nodes.map(toNodeProto),
+    docString: DESCRIPTION[form.op],
+    opsetImport: [{ domain: '', version: BigInt(opset) }],
+    domain: DORA_DOMAIN,
+    attributeProto: [],
+    valueInfo: [],
+    overload: overloadName(form, options),
+    metadataProps: [],
+  };
+}
+
+/** A node that calls the operator of `form`. */
+export function operatorNode(
+  form: OperatorForm,
+  options: BodyOptions,
+  call: {
+    readonly inputs: readonly string[];
+    readonly outputs: readonly string[];
+    readonly scaling: number;
+    readonly name?: string;
+    readonly metadataProps?: NodeProto['metadataProps'];
+  },
+): NodeProto {
+  const attributes: AttributeProto[] = [
+    floatAttribute('scaling', call.scaling),
+    ...Object.entries(operatorSignature(form).integers).map(([name, value]) => intAttribute(name, value)),
+  ];
+  return makeNode(form.op, call.inputs, call.outputs, attributes, {
+    domain: DORA_DOMAIN,
+    overload: overloadName(form, options),
+    ...(call.name === undefined ? {} : { name: call.name }),
+    ...(call.metadataProps === undefined ? {} : { metadataProps: call.metadataProps }),
+  });
+}
+
+/** One input or output of an operator form. */
+export interface OperatorValue {
+  readonly name: string;
+  readonly type: FloatType;
+}
+
+/** Inputs and outputs of a form, in order, and the integer attributes that go with it. */
+export interface OperatorSignature {
+  readonly inputs: readonly OperatorValue[];
+  readonly outputs: readonly OperatorValue[];
+  readonly integers: Readonly<Record<string, number>>;
+}
+
+export function operatorSignature(form: OperatorForm): OperatorSignature {
+  switch (form.op) {
+    case 'DoraScale':
+      return {
+        inputs: values(['W', form.weight], ['A', form.adapter], ['B', form.adapter], ['m', form.magnitude]),
+        outputs: values(['g', 'float32']),
+        integers: { transW: form.transW, transA: form.transA, transB: form.transB },
+      };
+    case 'DoraLinear':
+      return {
+        inputs: values(
+          ['x', form.base],
+          ['W', form.base],
+          ['A', form.adapter],
+          ['B', form.adapter],
+          ['g', 'float32'],
+          ...(form.bias ? [['bias', form.base] as const] : []),
+        ),
+        outputs: values(['y', form.base]),
+        integers: { transW: form.transW, transA: form.transA, transB: form.transB },
+      };
+    case 'DoraCompose':
+      return {
+        inputs: values(
+          ['base', form.base],
+          ['lora', form.lora],
+          ['g', 'float32'],
+          ...(form.bias === 'none' ? [] : [['bias', form.base] as const]),
+        ),
+        outputs: values(['y', form.base]),
+        integers: { base_has_bias: form.bias === 'inBase' ? 1 : 0, axis: form.channels.axis },
+      };
+    case 'DoraComposeGrad':
+      return {
+        inputs: values(['dy', form.base], ['base', form.base], ['lora', form.lora], ['g', 'float32']),
+        outputs: values(['d_base', form.base], ['d_lora', form.lora], ['d_g', 'float32']),
+        integers: {},
+      };
+  }
+}
+
+/**
+ * A model of one operator node, all its inputs being graph inputs (or initializers, where given): what differential
+ * tests of the kernels run, with the operator library and without.
+ */
+export function makeOperatorModel(
+  form: OperatorForm,
+  options: BodyOptions & {
+    readonly scaling: number;
+    /** Inputs to store in the model, named as in {@link operatorSignature}. */
+    readonly initializers?: readonly TensorProto[];
+    /** False: no function body, so that only a registered kernel can run the node. Default true. */
+    readonly withFunction?: boolean;
+  },
+): ModelProto {
+  const signature = operatorSignature(form);
+  const initializers = options.initializers ?? [];
+  const stored = new Set(initializers.map(({ name }) => name));
+  const info = ({ name, type }: OperatorValue) => tensorValueInfo(name, DATA_TYPE[type]);
+  return {
+    irVersion: BigInt(OVERLOAD_IR_VERSION),
+    producerName: 'ort-dora',
+    graph: {
+      node: [
+        operatorNode(form, options, {
+          inputs: signature.inputs.map(({ name }) => name),
+          outputs: signature.outputs.map(({ name }) => name),
+          scaling: options.scaling,
+          name: form.op,
+        }),
+      ],
+      name: form.op,
+      initializer: [...initializers],
+      input: signature.inputs.filter(({ name }) => !stored.has(name)).map(info),
+      output: signature.outputs.map(info),
+      valueInfo: [],
+      quantizationAnnotation: [],
+      sparseInitializer: [],
+      metadataProps: [],
+    },
+    opsetImport: [
+      { domain: '', version: BigInt(options.opset) },
+      { domain: DORA_DOMAIN, version: BigInt(DORA_OPSET_VERSION) },
+    ],
+    metadataProps: [],
+    trainingInfo: [],
+    functions: options.withFunction === false ? [] : [operatorFunction(form, options)],
+    configuration: [],
+  };
+}
+
+const DESCRIPTION: Readonly<Record<OperatorName, string>> = {
+  DoraScale: 'g = m / ‖W + s·B·A‖ per output row',
+  DoraLinear: 'y = g·(x·Wᵀ + s·(x·Aᵀ)·Bᵀ) + bias',
+  DoraCompose: 'y = g·(base + s·lora) + bias, or base + (g−1)·(base − bias) + g·s·lora where base holds the bias',
+  DoraComposeGrad: 'd_base = g·dy, d_lora = s·g·dy, d_g = Σ dy·(base + s·lora)',
+};
+
+function body(form: OperatorForm, options: BodyOptions, scaling: number | undefined): BodyWriter {
+  switch (form.op) {
+    case 'DoraScale':
+      return doraScaleBody(form, options, scaling);
+    case 'DoraLinear':
+      return doraLinearBody(form, options, scaling);
+    case 'DoraCompose':
+      return doraComposeBody(form, options, scaling);
+    case 'DoraComposeGrad':
+      return doraComposeGradBody(form, options, scaling);
+  }
+}
+
+function values(...pairs: readonly (readonly [name: string, type: FloatType])[]): OperatorValue[] {
+  return pairs.map(([name, type]) => ({ name, type }));
+}
+
+function toNodeProto(node: BodyNode): NodeProto {
+  const attributes = Object.entries(node.attributes).map(([name, attribute]) => toAttributeProto(name, attribute));
+  return makeNode(node.opType, node.inputs, node.outputs, attributes);
+}
+
+function toAttributeProto(name: string, attribute: BodyAttribute): AttributeProto {
+  switch (attribute.kind) {
+    case 'int':
+      return intAttribute(name, attribute.value);
+    case 'ints':
+      return intsAttribute(name, attribute.value);
+    case 'float32Tensor':
+      return tensorAttribute(name, float32Tensor('', [], Float32Array.of(attribute.value)));
+    case 'int64Tensor':
+      return tensorAttribute(name, int64Tensor('', [attribute.value.length], attribute.value));
+    case 'floatReference':
+      return floatAttributeReference(name, attribute.attribute);
+  }
+}

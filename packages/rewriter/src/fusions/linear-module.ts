@@ -1,0 +1,147 @@
+/** DoRA on a Linear layer: the parts that its fusions share, from structure to proof. */
+import type { NodeProto } from '@ort-dora/onnx';
+import type { FloatType } from '../functions/form.js';
+import { attributeInt } from '../match/attributes.js';
+import { type Composition, matchComposition } from '../match/composition.js';
+import type { Gain } from '../match/gain.js';
+import {
+  type BaseTerm,
+  type LinearLayer,
+  type LowRankPath,
+  matchBaseTerm,
+  matchLinearLayer,
+  matchLowRank,
+} from '../match/linear-layer.js';
+import { deeper, type MatchResult, matched } from '../match/result.js';
+import type { MatchScope } from '../match/scope.js';
+import { isStandard, uncast } from '../match/trace.js';
+import type { FoundModule, FusionContext } from './fusion.js';
+
+/** A DoRA composition around a Linear layer, by structure. */
+export interface LinearModule extends FoundModule {
+  readonly composition: Composition;
+  readonly base: LinearBase;
+  readonly baseTerm: BaseTerm;
+  readonly lora: LowRankPath;
+  readonly gain: LinearGain;
+}
+
+/** What is adapted: the layer itself, or the result of another adapter on the same layer. */
+export type LinearBase =
+  | { readonly kind: 'layer'; readonly layer: LinearLayer }
+  | { readonly kind: 'adapted'; readonly output: string; readonly module: LinearModule };
+
+/** g: computed in the graph, or folded by the exporter. */
+export type LinearGain =
+  | { readonly kind: 'norm'; readonly norm: Gain }
+  | { readonly kind: 'constant'; readonly value: string };
+
+/** A module of which everything is proved that replacing it relies on. */
+export interface ProvenLinearModule extends LinearModule {
+  readonly outFeatures: number;
+  readonly inFeatures: number;
+  readonly rank: number;
+  readonly scaling: number;
+  readonly types: {
+    /** T: of x, W, bias and the result. */
+    readonly base: FloatType;
+    /** U: of A and B. */
+    readonly adapter: FloatType;
+    readonly magnitude: FloatType | undefined;
+  };
+  /** The layer's bias; undefined where it has none, or only zeros. */
+  readonly bias: string | undefined;
+}
+
+/** The layer below all adapters. */
+export function innermostLayer(base: LinearBase): LinearLayer {
+  return base.kind === 'layer' ? base.layer : innermostLayer(base.module.base);
+}
+
+/** Matches everything but g: composition, base layer or chained adapter, the base term, the adapter's path. */
+export function matchLinearModule(
+  context: FusionContext,
+  root: NodeProto,
+  matchLinearGain: (composition: Composition) => MatchResult<LinearGain>,
+): MatchResult<LinearModule> {
+  const { scope } = context;
+  const composition = matchComposition(scope, root);
+  if (!composition.matched) return composition;
+  const { base: baseValue, baseTerm: termValue, lora: loraValue } = composition.value;
+
+  const gain = matchLinearGain(composition.value);
+  if (!gain.matched) return deeper(gain, 10);
+  const lora = matchLowRank(scope, uncast(scope, loraValue));
+  if (!lora.matched) return deeper(lora, 20);
+  const base = matchBase(context, baseValue);
+  if (!base.matched) return deeper(base, 30);
+
+  const layer = innermostLayer(base.value);
+  const baseTerm = matchBaseTerm(
+    scope,
+    termValue,
+    {
+      output: baseOutput(base.value),
+      product: base.value.kind === 'layer' ? base.value.layer.product : undefined,
+      hasBias: layer.bias !== undefined,
+    },
+    (value) => uncast(scope, value),
+  );
+  if (!baseTerm.matched) return deeper(baseTerm, 40);
+
+  const output = matchOutput(scope, root, scope.elementType(baseOutput(base.value)));
+  return matched({
+    root,
+    output,
+    division: gain.value.kind === 'norm' ? gain.value.norm.division : undefined,
+    composition: composition.value,
+    base: base.value,
+    baseTerm: baseTerm.value,
+    lora: lora.value,
+    gain: gain.value,
+  });
+}
+
+/** The value that the composition adapts. */
+export function baseOutput(base: LinearBase): string {
+  return base.kind === 'layer' ? base.layer.output : base.output;
+}
+
+function matchBase(context: FusionContext, value: string): MatchResult<LinearBase> {
+  const output = uncast(context.scope, value);
+  const module = context.moduleOf(output);
+  if (module !== undefined) {
+    return matched({ kind: 'adapted', output, module: module as LinearModule });
+  }
+  const layer = matchLinearLayer(context.scope, output);
+  return layer.matched ? matched({ kind: 'layer', layer: layer.value }) : layer;
+}
+
+/** The result is the last cast's where a cast back to the base's type follows, and nothing else reads the sum. */
+function matchOutput(scope: MatchScope, root: NodeProto, baseType: number | undefined) {
+  const sum = root.output[0] ?? '';
+  const readers = scope.readers(sum);
+  const [cast] = readers;
+  const isOnlyCast = cast !== undefined && readers.length === 1 && isStandard(cast, 'Cast') && !scope.isOutput(sum);
+  if (isOnlyCast && attributeInt(cast, 'to') === baseType) return cast.output[0] ?? '';
+  return sum;
+}
+
+/** Where PEFT's names may be left: the magnitude's first, since it names path and adapter. */
+export function linearModuleNames({ gain, lora, base, composition }: LinearModule) {
+  const layer = innermostLayer(base);
+  const ofGain = gain.kind === 'norm' ? [gain.norm.magnitude] : [gain.value];
+  const norm = gain.kind === 'norm' ? [gain.norm.division] : [];
+  return {
+    tensors: [
+      ...ofGain,
+      ...[lora.loraA, lora.loraB].map(({ source }) => source),
+      ...(gain.kind === 'norm' && gain.norm.delta.kind === 'factors'
+        ? [gain.norm.delta.loraA.source, gain.norm.delta.loraB.source]
+        : []),
+      layer.weight.source,
+      ...(layer.bias === undefined ? [] : [layer.bias]),
+    ],
+    nodes: [...norm, ...composition.nodes, ...lora.nodes, ...layer.nodes],
+  };
+}

@@ -1,0 +1,296 @@
+/** What must be proved of a {@link LinearModule} before it is replaced: one function an obligation. */
+import type { NodeProto, TensorProto } from '@ort-dora/onnx';
+import type { Delta } from '../match/delta.js';
+import type { Eye } from '../match/eye.js';
+import type { Gain } from '../match/gain.js';
+import type { LinearProduct } from '../match/product.js';
+import { type MatchResult, matched, mismatch } from '../match/result.js';
+import { type MatrixTrace, plain, unwiden } from '../match/trace.js';
+import { isProductOf } from '../proofs/folded-delta.js';
+import { countsFromZero, isIdentityMatrix } from '../proofs/identity-matrix.js';
+import { sameMatrix } from '../proofs/same-matrix.js';
+import { isExcessOf, isZeroVector, sameVector } from '../proofs/vectors.js';
+import { floatType } from '../tensors/elements.js';
+import type { StoredMatrix } from '../tensors/stored-tensor.js';
+import type { FusionContext } from './fusion.js';
+import { innermostLayer, type LinearModule, type ProvenLinearModule } from './linear-module.js';
+
+const PROVED = matched(undefined);
+type Proof = MatchResult<undefined>;
+
+/** Proves a module: shapes and types first, then constants, the cheap ones before those that mean reading weights. */
+export async function proveLinearModule(
+  context: FusionContext,
+  module: LinearModule,
+): Promise<MatchResult<ProvenLinearModule>> {
+  const shapes = proveShapes(context, module);
+  if (!shapes.matched) return shapes;
+  const types = proveTypes(context, module);
+  if (!types.matched) return types;
+  const scaling = proveScaling(module);
+  if (!scaling.matched) return scaling;
+  const input = proveInput(context, module);
+  if (!input.matched) return input;
+  const bias = await proveBias(context, module, shapes.value.outFeatures);
+  if (!bias.matched) return bias;
+  const excess = await proveExcess(context, module);
+  if (!excess.matched) return excess;
+  if (module.gain.kind === 'norm') {
+    const norm = await proveNorm(context, module, module.gain.norm, shapes.value);
+    if (!norm.matched) return norm;
+  }
+  return matched({
+    ...module,
+    ...shapes.value,
+    scaling: module.composition.scaling,
+    types: types.value,
+    bias: bias.value,
+  });
+}
+
+interface Shapes {
+  readonly outFeatures: number;
+  readonly inFeatures: number;
+  readonly rank: number;
+}
+
+/** W `[out, in]`, A `[r, in]`, B `[out, r]`, m and g of `out` elements, and activations with at least two axes. */
+function proveShapes({ scope }: FusionContext, module: LinearModule): MatchResult<Shapes> {
+  const { root, lora, gain } = module;
+  const layer = innermostLayer(module.base);
+  const shapeOf = (trace: MatrixTrace) => {
+    const shape = scope.shape(trace.value);
+    return trace.transposed ? shape?.toReversed() : shape;
+  };
+  const w = shapeOf(layer.weight);
+  const a = shapeOf(lora.loraA);
+  const b = shapeOf(lora.loraB);
+  const [outFeatures, inFeatures] = w ?? [];
+  const [rank] = a ?? [];
+  if (w?.length !== 2 || outFeatures === undefined || inFeatures === undefined) {
+    return mismatch(`the shape of the base weight "${layer.weight.value}" is not known`, layer.nodes[0]);
+  }
+  if (a?.length !== 2 || b?.length !== 2 || rank === undefined) {
+    return mismatch(`the shapes of "${lora.loraA.value}" and "${lora.loraB.value}" are not known`, lora.nodes[0]);
+  }
+  if (a[1] !== inFeatures || b[0] !== outFeatures || b[1] !== rank) {
+    return mismatch(`A [${a}] and B [${b}] do not fit W [${w}]`, lora.nodes[0]);
+  }
+  const isRow = (shape: readonly (number | undefined)[] | undefined) =>
+    shape !== undefined && shape.at(-1) === outFeatures && shape.slice(0, -1).every((dim) => dim === 1);
+  const gainValue = gain.kind === 'norm' ? gain.norm.magnitude : gain.value;
+  const gainShape = scope.shape(gainValue);
+  if (!isRow(gainShape) || (gainShape?.length ?? 0) > 2) {
+    return mismatch(`"${gainValue}" [${gainShape ?? '?'}] does not have one element per output`, root);
+  }
+  const xRank = scope.shape(layer.x)?.length;
+  if (layer.form !== 'Gemm' && layer.form !== 'Gemm+bias' && (xRank === undefined || xRank < 2)) {
+    return mismatch(
+      xRank === undefined
+        ? `the rank of "${layer.x}" is not known, and one of 1 would make the result a row`
+        : `"${layer.x}" is a single vector, of which the composition makes a row`,
+      layer.nodes[0],
+    );
+  }
+  return matched({ outFeatures, inFeatures, rank });
+}
+
+function proveTypes({ scope }: FusionContext, module: LinearModule): MatchResult<ProvenLinearModule['types']> {
+  const { lora, gain, root } = module;
+  const layer = innermostLayer(module.base);
+  const typeOf = (value: string) => floatType(scope.elementType(value));
+  const base = typeOf(layer.output);
+  if (base === undefined)
+    return mismatch('the base layer is not of a float type that the operators have', layer.nodes[0]);
+  for (const value of [layer.x, layer.weight.value]) {
+    if (typeOf(value) !== base) return mismatch(`"${value}" does not have the base's type ${base}`, layer.nodes[0]);
+  }
+  const adapter = typeOf(lora.loraA.value);
+  if (adapter === undefined || typeOf(lora.loraB.value) !== adapter) {
+    return mismatch('A and B do not have one float type', lora.nodes[0]);
+  }
+  if (adapter !== base && adapter !== 'float32') {
+    return mismatch(`a ${adapter} adapter on a ${base} base: expected ${base} or float32`, lora.nodes[0]);
+  }
+  if (typeOf(module.output) !== base) {
+    return mismatch(`the result is ${typeOf(module.output) ?? 'of unknown type'}, the base ${base}`, root);
+  }
+  if (gain.kind === 'constant') return matched({ base, adapter, magnitude: undefined });
+  const magnitude = typeOf(gain.norm.magnitude);
+  if (magnitude !== base && magnitude !== 'float32') {
+    return mismatch(
+      `the magnitude is ${magnitude ?? 'of another type'}: expected ${base} or float32`,
+      gain.norm.division,
+    );
+  }
+  return matched({ base, adapter, magnitude });
+}
+
+function proveScaling({ gain, composition, root }: LinearModule): Proof {
+  const { scaling } = composition;
+  if (!Number.isFinite(scaling)) return mismatch(`the scaling ${scaling} is not finite`, root);
+  if (Math.fround(scaling) !== scaling) return mismatch(`the scaling ${scaling} is not a float32 number`, root);
+  if (gain.kind === 'norm' && gain.norm.scaling !== scaling) {
+    return mismatch(`the adapter is scaled by ${scaling} but by ${gain.norm.scaling} in the norm`, gain.norm.division);
+  }
+  return PROVED;
+}
+
+/** The adapter reads what the layer reads, or a wider copy of it. */
+function proveInput({ scope }: FusionContext, module: LinearModule): Proof {
+  const layer = innermostLayer(module.base);
+  const x = plain(scope, layer.x);
+  if (unwiden(scope, module.lora.x) !== x && unwiden(scope, module.lora.x) !== unwiden(scope, x)) {
+    return mismatch(`the adapter reads "${module.lora.x}", the base layer "${layer.x}"`, module.lora.nodes[0]);
+  }
+  return PROVED;
+}
+
+/** The bias that the operator must be given: the layer's, if it is not all zeros. */
+async function proveBias(
+  context: FusionContext,
+  module: LinearModule,
+  outFeatures: number,
+): Promise<MatchResult<string | undefined>> {
+  const { scope } = context;
+  const layer = innermostLayer(module.base);
+  const bias = layer.bias;
+  const biasNode = layer.nodes.at(-1);
+  if (bias !== undefined) {
+    const shape = scope.shape(bias);
+    if (shape?.length !== 1 || shape[0] !== outFeatures) {
+      return mismatch(`the bias "${bias}" [${shape ?? '?'}] does not have one element per output`, biasNode);
+    }
+  }
+  const { baseTerm } = module;
+  if (baseTerm.kind === 'difference') {
+    const { subtrahend, node } = baseTerm;
+    const same = bias !== undefined && unwiden(scope, subtrahend) === unwiden(scope, bias);
+    const stored = context.tensor(unwiden(scope, subtrahend));
+    if (!same) {
+      if (stored === undefined) {
+        return mismatch(`"${subtrahend}" is subtracted, which is not the layer's bias`, node);
+      }
+      const storedBias = bias === undefined ? undefined : context.tensor(unwiden(scope, bias));
+      const proved =
+        bias === undefined
+          ? await isZeroVector(stored)
+          : storedBias !== undefined && (await sameVector(stored, storedBias));
+      if (!proved) return mismatch(`"${subtrahend}" is subtracted, which is not the layer's bias`, node);
+    }
+  }
+  if (baseTerm.kind === 'recomputed') {
+    const proof = await proveRecomputed(context, module, baseTerm.product);
+    if (!proof.matched) return proof;
+  }
+  if (bias === undefined) return matched(undefined);
+  const stored = context.tensor(unwiden(scope, bias));
+  return matched(stored !== undefined && (await isZeroVector(stored)) ? undefined : plain(scope, bias));
+}
+
+async function proveRecomputed(context: FusionContext, module: LinearModule, product: LinearProduct): Promise<Proof> {
+  if (module.base.kind !== 'layer') return mismatch('a chained adapter recomputes the base layer', product.node);
+  const { layer } = module.base;
+  if (unwiden(context.scope, product.x) !== unwiden(context.scope, layer.x)) {
+    return mismatch(`the base term is computed from "${product.x}", the layer from "${layer.x}"`, product.node);
+  }
+  const same = await proveSameMatrix(context, product.weight, layer.weight);
+  return same ? PROVED : mismatch('the base term is computed with another weight than the layer', product.node);
+}
+
+async function proveExcess(context: FusionContext, module: LinearModule): Promise<Proof> {
+  const { excess, gain, root } = module.composition;
+  if (excess.kind === 'computed') return PROVED;
+  const stored = context.tensor(unwiden(context.scope, excess.value));
+  const g = context.tensor(unwiden(context.scope, gain));
+  const proved = stored !== undefined && g !== undefined && (await isExcessOf(stored, g));
+  return proved ? PROVED : mismatch(`"${excess.value}" is not g − 1`, root);
+}
+
+/** The norm is that of the same W, A and B that the layer and the adapter's path use. */
+async function proveNorm(
+  context: FusionContext,
+  module: LinearModule,
+  norm: Gain,
+  { inFeatures }: Shapes,
+): Promise<Proof> {
+  const { delta, division } = norm;
+  if (delta.kind === 'factors') {
+    const eye = delta.eye === undefined ? PROVED : await proveEye(context, delta.eye, inFeatures, delta.nodes[0]);
+    if (!eye.matched) return eye;
+    if (!(await proveSameMatrix(context, delta.loraA, module.lora.loraA))) {
+      return mismatch(`the norm's A "${delta.loraA.source}" is not proved to be the adapter's`, delta.nodes[0]);
+    }
+    if (!(await proveSameMatrix(context, delta.loraB, module.lora.loraB))) {
+      return mismatch(`the norm's B "${delta.loraB.source}" is not proved to be the adapter's`, delta.nodes.at(-1));
+    }
+  } else {
+    const proof = await proveFoldedDelta(context, module, delta, division);
+    if (!proof.matched) return proof;
+  }
+  const layer = innermostLayer(module.base);
+  if (!(await proveSameMatrix(context, norm.weight, layer.weight))) {
+    return mismatch(`the norm's W "${norm.weight.source}" is not proved to be the layer's`, division);
+  }
+  return PROVED;
+}
+
+async function proveEye(
+  context: FusionContext,
+  eye: Eye,
+  inFeatures: number,
+  node: NodeProto | undefined,
+): Promise<Proof> {
+  if (eye.size !== inFeatures)
+    return mismatch(`the identity matrix has ${eye.size} rows, W ${inFeatures} inputs`, node);
+  switch (eye.kind) {
+    case 'eyeLike':
+      return PROVED;
+    case 'equalEye': {
+      for (const counter of eye.counters) {
+        const stored = context.stored(counter);
+        if (stored === undefined || !(await countsFromZero(stored))) {
+          return mismatch(`"${counter.name ?? ''}" does not count 0, 1, 2, …`, node);
+        }
+      }
+      return PROVED;
+    }
+    case 'constantEye': {
+      const stored = context.stored(eye.matrix);
+      const proved = stored !== undefined && (await isIdentityMatrix(stored, context.signal));
+      return proved ? PROVED : mismatch(`"${eye.matrix.name ?? ''}" is not an identity matrix`, node);
+    }
+  }
+}
+
+async function proveFoldedDelta(
+  context: FusionContext,
+  module: LinearModule,
+  delta: Extract<Delta, { kind: 'constant' }>,
+  node: NodeProto,
+): Promise<Proof> {
+  const folded = storedMatrix(context, delta.matrix, delta.transposed);
+  const a = matrixOf(context, module.lora.loraA);
+  const b = matrixOf(context, module.lora.loraB);
+  const proved =
+    folded !== undefined && a !== undefined && b !== undefined && (await isProductOf(folded, b, a, context.signal));
+  return proved ? PROVED : mismatch(`"${delta.matrix.name ?? ''}" is not proved to be B·A`, node);
+}
+
+/** One value and one orientation, or two stored matrices with the same numbers. */
+async function proveSameMatrix(context: FusionContext, left: MatrixTrace, right: MatrixTrace): Promise<boolean> {
+  if (left.source === right.source) return left.sourceTransposed === right.sourceTransposed;
+  const a = matrixOf(context, left);
+  const b = matrixOf(context, right);
+  return a !== undefined && b !== undefined && (await sameMatrix(a, b, context.signal));
+}
+
+function matrixOf(context: FusionContext, trace: MatrixTrace): StoredMatrix | undefined {
+  const tensor = context.tensor(trace.source);
+  return tensor?.dims.length === 2 ? { tensor, transposed: trace.sourceTransposed } : undefined;
+}
+
+function storedMatrix(context: FusionContext, matrix: TensorProto, transposed: boolean): StoredMatrix | undefined {
+  const tensor = context.stored(matrix);
+  return tensor?.dims.length === 2 ? { tensor, transposed } : undefined;
+}

@@ -1,0 +1,194 @@
+/** Replacing a proven {@link ProvenLinearModule} by `ort.dora` operators. */
+import type { DoraComposeForm, DoraLinearForm, DoraScaleForm, Transposed } from '../functions/form.js';
+import { type MatrixTrace, plain, uncast, unwiden } from '../match/trace.js';
+import type { NormRequest } from '../norm/norm.js';
+import { float32Tensor } from '../protos.js';
+import type { ExportForm } from '../report/report.js';
+import { RewriteError } from '../rewrite/error.js';
+import { floatType, toFloat32 } from '../tensors/elements.js';
+import type { FloatTensor } from '../tensors/stored-tensor.js';
+import type { FusedDescription, RewriteContext } from './fusion.js';
+import { baseOutput, innermostLayer, type ProvenLinearModule } from './linear-module.js';
+
+/** Writes DoraLinear where nothing else reads the base layer and the settings ask for it, else DoraCompose. */
+export async function rewriteLinearModule(
+  context: RewriteContext,
+  module: ProvenLinearModule,
+): Promise<FusedDescription> {
+  const { editor, settings } = context;
+  const layer = innermostLayer(module.base);
+  const asLinear =
+    settings.form === 'linear' && module.base.kind === 'layer' && editor.wouldDie(module.output, layer.nodes);
+  const gain = await writeGain(context, module);
+  const form = asLinear ? linearForm(module) : composeForm(module);
+  const inputs = asLinear
+    ? [layer.x, layer.weight.value, module.lora.loraA.value, module.lora.loraB.value, gain.value]
+    : [baseOutput(module.base), module.lora.output, gain.value];
+  if (form.op === 'DoraLinear' ? form.bias : form.bias !== 'none') inputs.push(module.bias as string);
+  const overload = editor.replaceByOperator(module.output, form, {
+    inputs,
+    scaling: module.scaling,
+    name: context.adapter === undefined ? context.path : `${context.path}/${context.adapter}`,
+  });
+  return {
+    operator: form.op,
+    overload,
+    form: exportForm(module),
+    rank: module.rank,
+    scaling: module.scaling,
+    dtypes: {
+      weight: module.types.base,
+      adapter: module.types.adapter,
+      magnitude: module.types.magnitude ?? null,
+    },
+    weightShape: [module.outFeatures, module.inFeatures],
+    bias: module.bias !== undefined,
+    layouts: layouts(module),
+    scale: gain.scale,
+    values: {
+      x: layer.x,
+      y: module.output,
+      base: baseOutput(module.base),
+      weight: layer.weight.value,
+      loraA: module.lora.loraA.value,
+      loraB: module.lora.loraB.value,
+      magnitude: module.gain.kind === 'norm' ? module.gain.norm.magnitude : null,
+      bias: module.bias ?? null,
+      gain: gain.value,
+    },
+  };
+}
+
+function linearForm(module: ProvenLinearModule): DoraLinearForm {
+  return {
+    op: 'DoraLinear',
+    base: module.types.base,
+    adapter: module.types.adapter,
+    bias: module.bias !== undefined,
+    ...layouts(module),
+  };
+}
+
+function composeForm(module: ProvenLinearModule): DoraComposeForm {
+  return {
+    op: 'DoraCompose',
+    base: module.types.base,
+    lora: module.types.adapter,
+    bias: module.bias === undefined ? 'none' : 'inBase',
+    channels: { axis: -1 },
+  };
+}
+
+function layouts(module: ProvenLinearModule) {
+  const flag = ({ transposed }: MatrixTrace): Transposed => (transposed ? 1 : 0);
+  const { loraA, loraB } = module.lora;
+  return { transW: flag(innermostLayer(module.base).weight), transA: flag(loraA), transB: flag(loraB) };
+}
+
+function exportForm({ gain, base }: ProvenLinearModule): ExportForm {
+  const layerForm = base.kind === 'layer' ? base.layer.form : 'adapted';
+  if (gain.kind === 'constant') return { norm: 'composeOnly', delta: null, base: layerForm };
+  const { delta } = gain.norm;
+  const kind = delta.kind === 'constant' ? 'constantDelta' : (delta.eye?.kind ?? 'direct');
+  return { norm: 'full', delta: kind, base: layerForm };
+}
+
+/** g as a float32 value `[out]` of the rewritten graph. */
+async function writeGain(
+  context: RewriteContext,
+  module: ProvenLinearModule,
+): Promise<{ readonly value: string; readonly scale: 'stored' | 'runtime' | 'constant' }> {
+  const { editor, settings } = context;
+  const name = [context.path, 'dora_gain', context.adapter].filter((part) => part !== undefined).join('.');
+  if (module.gain.kind === 'constant') {
+    const stored = context.tensor(unwiden(context.scope, module.gain.value));
+    const type = floatType(stored?.dataType);
+    if (stored === undefined || type === undefined) throw new Error(`${module.gain.value} was proved to be constant`);
+    const values = toFloat32(await stored.read(), type);
+    return {
+      value: editor.addConstant(module.output, float32Tensor(name, [values.length], values)),
+      scale: 'constant',
+    };
+  }
+  const request = settings.scale === 'runtime' ? undefined : normRequest(context, module);
+  if (request !== undefined) {
+    const values =
+      context.compute === undefined ? new Float32Array(module.outFeatures) : await context.compute(request);
+    if (values.length !== module.outFeatures) {
+      throw new RewriteError(
+        'norm',
+        `${context.path}: the norm has ${values.length} elements, W ${module.outFeatures} outputs`,
+      );
+    }
+    return { value: editor.addConstant(module.output, float32Tensor(name, [values.length], values)), scale: 'stored' };
+  }
+  if (settings.scale === 'stored') {
+    throw new RewriteError(
+      'scale',
+      `${context.path}: g cannot be stored, because W, A, B or m is not a constant of the model; use --scale auto or runtime`,
+    );
+  }
+  const { norm } = module.gain;
+  const value = editor.insertOperator(module.output, scaleForm(module), {
+    inputs: [
+      innermostLayer(module.base).weight.value,
+      module.lora.loraA.value,
+      module.lora.loraB.value,
+      plain(context.scope, norm.magnitude),
+    ],
+    output: name,
+    scaling: module.scaling,
+    name: `${context.path}/DoraScale${context.adapter === undefined ? '' : `/${context.adapter}`}`,
+  });
+  return { value, scale: 'runtime' };
+}
+
+function scaleForm(module: ProvenLinearModule): DoraScaleForm {
+  return {
+    op: 'DoraScale',
+    weight: module.types.base,
+    adapter: module.types.adapter,
+    magnitude: module.types.magnitude ?? 'float32',
+    ...layouts(module),
+  };
+}
+
+/** The norm's inputs, where all of them are constants. */
+function normRequest(context: RewriteContext, module: ProvenLinearModule): NormRequest | undefined {
+  if (module.gain.kind !== 'norm') return undefined;
+  const layer = innermostLayer(module.base);
+  const { loraA, loraB } = module.lora;
+  const stored = (value: string): FloatTensor | undefined => {
+    const tensor = context.tensor(value);
+    const type = floatType(tensor?.dataType);
+    if (tensor === undefined || type === undefined) return undefined;
+    return {
+      name: tensor.name,
+      dataType: tensor.dataType,
+      dims: tensor.dims,
+      byteLength: tensor.byteLength,
+      type,
+      read: (start, end) => tensor.read(start, end),
+    };
+  };
+  const weight = stored(layer.weight.source);
+  const a = stored(loraA.source);
+  const b = stored(loraB.source);
+  const magnitude = stored(uncast(context.scope, module.gain.norm.magnitude));
+  if (weight === undefined || a === undefined || b === undefined || magnitude === undefined) return undefined;
+  return {
+    path: context.path,
+    weight,
+    loraA: a,
+    loraB: b,
+    magnitude,
+    transW: layer.weight.sourceTransposed ? 1 : 0,
+    transA: loraA.sourceTransposed ? 1 : 0,
+    transB: loraB.sourceTransposed ? 1 : 0,
+    scaling: module.scaling,
+    outFeatures: module.outFeatures,
+    inFeatures: module.inFeatures,
+    rank: module.rank,
+    ...(context.signal === undefined ? {} : { signal: context.signal }),
+  };
+}

@@ -1,0 +1,103 @@
+import type { NodeProto } from '@ort-dora/onnx';
+import { attributeInt, attributeInts } from './attributes.js';
+import { type Delta, matchDelta } from './delta.js';
+import { deeper, eitherOrder, type MatchResult, matched, mismatch } from './result.js';
+import { constantScalar } from './scalar.js';
+import type { MatchScope } from './scope.js';
+import { isStandard, type MatrixTrace, plain, traceMatrix, uncast } from './trace.js';
+
+/** g = m / ‖W + s·D‖ as found in the graph. */
+export interface Gain {
+  /** The division. */
+  readonly division: NodeProto;
+  /** m, `[out]`. */
+  readonly magnitude: string;
+  /** W `[out, in]` on the norm's path. */
+  readonly weight: MatrixTrace;
+  /** s on the norm's path; 1 where nothing is multiplied. */
+  readonly scaling: number;
+  readonly delta: Delta;
+}
+
+/** Matches g from the value that is multiplied with the adapter's result. */
+export function matchGain(scope: MatchScope, gain: string): MatchResult<Gain> {
+  const row = matchRow(scope, gain);
+  if (!row.matched) return row;
+  const division = scope.producer(row.value);
+  if (division === undefined || !isStandard(division, 'Div')) {
+    return mismatch('g is not a quotient of a magnitude and a norm', division);
+  }
+  return matchQuotient(scope, division);
+}
+
+/** Matches g from its division on. */
+export function matchQuotient(scope: MatchScope, division: NodeProto): MatchResult<Gain> {
+  const [magnitude = '', norm = ''] = division.input;
+  const reduction = scope.producer(uncast(scope, norm));
+  if (reduction === undefined || !isStandard(reduction, 'ReduceL2')) {
+    return mismatch('the divisor is not the plain norm of W + s·B·A', reduction ?? division, 1);
+  }
+  const axis = reducedAxis(scope, reduction);
+  if (axis !== 1) return mismatch('the norm is not taken over the inputs, one per output', reduction, 2);
+  if (scope.shape(magnitude)?.length !== 1) return mismatch('the magnitude is not a vector', division, 2);
+
+  const summed = uncast(scope, reduction.input[0] ?? '');
+  const sum = scope.producer(summed);
+  if (sum === undefined || !isStandard(sum, 'Add')) {
+    return mismatch('what the norm is taken of is not a sum W + s·B·A', sum ?? reduction, 3);
+  }
+  const result = eitherOrder(sum, (weight, scaled) => {
+    const scale = matchScaled(scope, scaled);
+    const delta = matchDelta(scope, scale.value);
+    if (!delta.matched) return deeper(delta, 4);
+    return matched({
+      division,
+      magnitude,
+      weight: traceMatrix(scope, weight),
+      scaling: scale.scaling,
+      delta: delta.value,
+    });
+  });
+  return result;
+}
+
+/** The axis of a norm that drops one axis of a matrix; undefined where it does anything else. */
+function reducedAxis(scope: MatchScope, node: NodeProto): number | undefined {
+  if ((attributeInt(node, 'keepdims') ?? 1) !== 0) return undefined;
+  const [, axesInput = ''] = node.input;
+  const axes = axesInput === '' ? attributeInts(node, 'axes') : scope.integers(axesInput);
+  const [axis] = axes ?? [];
+  if (axes?.length !== 1 || axis === undefined) return undefined;
+  // The operand is a sum with a traced matrix, so its rank is 2.
+  return axis < 0 ? axis + 2 : axis;
+}
+
+/** `D·s` in either order; `D` alone is scaled by 1. */
+function matchScaled(scope: MatchScope, value: string): { readonly value: string; readonly scaling: number } {
+  const node = scope.producer(uncast(scope, value));
+  if (node === undefined || !isStandard(node, 'Mul')) return { value, scaling: 1 };
+  const [left = '', right = ''] = node.input;
+  const ofRight = constantScalar(scope, right);
+  if (ofRight !== undefined) return { value: left, scaling: ofRight };
+  const ofLeft = constantScalar(scope, left);
+  if (ofLeft !== undefined) return { value: right, scaling: ofLeft };
+  return { value, scaling: 1 };
+}
+
+/** The vector `[out]` that a row `[1, out]` was made of; the vector itself where nothing was done to it. */
+function matchRow(scope: MatchScope, value: string): MatchResult<string> {
+  const source = uncast(scope, value);
+  const node = scope.producer(source);
+  if (node !== undefined && isStandard(node, 'Reshape')) {
+    const shape = scope.integers(node.input[1] ?? '');
+    const isRow = shape?.length === 2 && shape[0] === 1;
+    if (!isRow) return mismatch('g is not reshaped to a row [1, out]', node);
+    return matched(uncast(scope, node.input[0] ?? ''));
+  }
+  if (node !== undefined && isStandard(node, 'Unsqueeze')) {
+    const axes = attributeInts(node, 'axes') ?? scope.integers(node.input[1] ?? '');
+    if (axes?.length !== 1 || axes[0] !== 0) return mismatch('g is not unsqueezed to a row [1, out]', node);
+    return matched(uncast(scope, node.input[0] ?? ''));
+  }
+  return matched(plain(scope, source));
+}

@@ -1,0 +1,30 @@
+import { DataType } from '@ort-dora/onnx';
+import { attributeInt } from './attributes.js';
+import type { MatchScope } from './scope.js';
+import { isStandard, plain } from './trace.js';
+
+/**
+ * The number that a constant of one element holds, or undefined where the value is no such constant. A constant that
+ * would add axes by broadcasting is none.
+ */
+export function constantScalar(scope: MatchScope, value: string): number | undefined {
+  const source = plain(scope, value);
+  const tensor = scope.constant(source);
+  if (tensor !== undefined) {
+    return tensor.dims.length <= 1 && tensor.dims.every((dim) => dim === 1n)
+      ? scope.smallConstant(source)?.[0]
+      : undefined;
+  }
+  const node = scope.producer(source);
+  if (node === undefined || !isStandard(node, 'Cast')) return undefined;
+  const number = constantScalar(scope, node.input[0] ?? '');
+  return number === undefined ? undefined : castNumber(number, attributeInt(node, 'to'));
+}
+
+/** The number after a cast; undefined where the cast would have to round in a way that is not reproduced here. */
+function castNumber(number: number, type: number | undefined): number | undefined {
+  if (type === DataType.DOUBLE) return number;
+  if (type === DataType.FLOAT) return Math.fround(number);
+  const exactInHalf = Number.isInteger(number) && Math.abs(number) <= 256;
+  return (type === DataType.FLOAT16 || type === DataType.BFLOAT16) && exactInHalf ? number : undefined;
+}

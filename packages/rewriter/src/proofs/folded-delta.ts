@@ -1,0 +1,55 @@
+import { floatType, toFloat64 } from '../tensors/elements.js';
+import { matrixShape, type StoredMatrix } from '../tensors/stored-tensor.js';
+
+/** Roundoff of the type that a product was computed in, at most: exporters fold in the graph's own type. */
+const UNIT_ROUNDOFF = { float32: 2 ** -24, float16: 2 ** -11, bfloat16: 2 ** -8 } as const;
+
+/**
+ * Whether a stored D `[out, in]` is B·A up to the rounding of a product with r terms: every element within
+ * `(r + 1)·u·(|B|·|A|)`, u being the roundoff of D's type, the standard bound for a dot product in any order.
+ */
+export async function isProductOf(
+  delta: StoredMatrix,
+  loraB: StoredMatrix,
+  loraA: StoredMatrix,
+  signal?: AbortSignal,
+): Promise<boolean> {
+  const [outFeatures, inFeatures] = matrixShape(delta);
+  const [rank] = matrixShape(loraA);
+  const type = floatType(delta.tensor.dataType);
+  if (type === undefined) return false;
+  const a = await rowMajor(loraA);
+  const b = await rowMajor(loraB);
+  const d = await rowMajor(delta);
+  if (a === undefined || b === undefined || d === undefined) return false;
+  const tolerance = (rank + 1) * UNIT_ROUNDOFF[type];
+  for (let row = 0; row < outFeatures; row++) {
+    if (row % 64 === 0) signal?.throwIfAborted();
+    for (let column = 0; column < inFeatures; column++) {
+      let product = 0;
+      let magnitude = 0;
+      for (let k = 0; k < rank; k++) {
+        const term = b[row * rank + k]! * a[k * inFeatures + column]!;
+        product += term;
+        magnitude += Math.abs(term);
+      }
+      const error = Math.abs(d[row * inFeatures + column]! - product);
+      // Below the smallest normal number rounding is absolute.
+      if (!(error <= tolerance * magnitude + Number.MIN_VALUE + 2 ** -126 * UNIT_ROUNDOFF.float32)) return false;
+    }
+  }
+  return true;
+}
+
+async function rowMajor(matrix: StoredMatrix): Promise<Float64Array | undefined> {
+  const type = floatType(matrix.tensor.dataType);
+  if (type === undefined) return undefined;
+  const values = toFloat64(await matrix.tensor.read(), type);
+  if (!matrix.transposed) return values;
+  const [rows, columns] = matrixShape(matrix);
+  const result = new Float64Array(values.length);
+  for (let row = 0; row < rows; row++) {
+    for (let column = 0; column < columns; column++) result[row * columns + column] = values[column * rows + row]!;
+  }
+  return result;
+}

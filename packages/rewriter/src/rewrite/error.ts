@@ -1,0 +1,22 @@
+/** A rewrite that cannot be done as asked. `code` is for programs, `message` for people. */
+export class RewriteError extends Error {
+  override readonly name = 'RewriteError';
+
+  constructor(
+    readonly code: RewriteErrorCode,
+    message: string,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+}
+
+export type RewriteErrorCode =
+  /** The output is the input. */
+  | 'same-file'
+  /** The model's opset is older than the function bodies are written for. */
+  | 'opset'
+  /** `--scale stored` where g depends on what is no constant. */
+  | 'scale'
+  /** The computation of a norm returned something else than g. */
+  | 'norm';

@@ -1,0 +1,110 @@
+/** Finding DoRA in one graph: what is fused, and what only looks like it. */
+import type { NodeProto } from '@ort-dora/onnx';
+import type { FoundModule, Fusion, FusionContext } from '../fusions/fusion.js';
+import type { GraphScope } from '../match/graph-scope.js';
+import { type Mismatch, mismatch } from '../match/result.js';
+import { isStandard, plain, uncast } from '../match/trace.js';
+
+/** A module that a fusion has proved. */
+export interface ProvenModule {
+  readonly status: 'proven';
+  readonly fusion: Fusion;
+  readonly module: FoundModule;
+}
+
+/** A norm or a composition that no fusion could replace. */
+export interface RefusedModule {
+  readonly status: 'refused';
+  /** Where it was noticed. */
+  readonly node: NodeProto;
+  readonly failure: Mismatch;
+  /** The fusion whose structure fitted, if one did. */
+  readonly fusion: Fusion | undefined;
+}
+
+/** Nodes between a norm and the end of its composition at most. */
+const LONGEST_COMPOSITION = 8;
+
+/** Tries all fusions on all nodes of a scope, in order, so that the base of a chained adapter is proved before it. */
+export async function findModules(
+  scope: GraphScope,
+  fusions: readonly Fusion[],
+  base: Omit<FusionContext, 'scope' | 'moduleOf'>,
+): Promise<readonly (ProvenModule | RefusedModule)[]> {
+  const proven = new Map<string, FoundModule>();
+  const context: FusionContext = { ...base, scope, moduleOf: (value) => proven.get(value) };
+  const found: (ProvenModule | RefusedModule)[] = [];
+  const failures = new Map<NodeProto, Mismatch>();
+  const explained = new Set<NodeProto>();
+  for (const root of scope.nodes) {
+    base.signal?.throwIfAborted();
+    for (const fusion of fusions) {
+      const structure = fusion.pattern(context, root);
+      if (!structure.matched) {
+        const known = failures.get(root);
+        if (known === undefined || structure.depth > known.depth) failures.set(root, structure);
+        continue;
+      }
+      const module = structure.value;
+      const proof = await fusion.check(context, module);
+      if (module.division !== undefined) explained.add(module.division);
+      if (proof.matched) {
+        found.push({ status: 'proven', fusion, module: proof.value });
+        proven.set(uncast(scope, proof.value.output), proof.value);
+      } else {
+        found.push({ status: 'refused', node: module.division ?? root, failure: proof, fusion });
+      }
+      break;
+    }
+  }
+  for (const node of scope.nodes) {
+    if (!isNormDivision(scope, node) || explained.has(node)) continue;
+    found.push({ status: 'refused', node, failure: explain(scope, node, failures), fusion: undefined });
+  }
+  return found;
+}
+
+/** `m / ‖… + …‖` with a magnitude that is no activation: what no other layer computes. */
+function isNormDivision(scope: GraphScope, node: NodeProto): boolean {
+  if (!isStandard(node, 'Div')) return false;
+  const [magnitude = '', norm = ''] = node.input;
+  const numerator = uncast(scope, magnitude);
+  if (scope.constant(numerator) === undefined && scope.producer(numerator) !== undefined) return false;
+  let value = norm;
+  // Behind a norm there may be what makes it another one: an epsilon, a clamp.
+  for (let step = 0; step < 4; step++) {
+    const producer = scope.producer(uncast(scope, value));
+    if (producer === undefined) return false;
+    if (isStandard(producer, 'ReduceL2')) {
+      const reduced = scope.producer(uncast(scope, producer.input[0] ?? ''));
+      return reduced !== undefined && isStandard(reduced, 'Add');
+    }
+    const computed = producer.input.find((input) => input !== '' && scope.constant(plain(scope, input)) === undefined);
+    if (computed === undefined) return false;
+    value = computed;
+  }
+  return false;
+}
+
+/** The failure that came furthest among the compositions that the norm leads to. */
+function explain(scope: GraphScope, division: NodeProto, failures: ReadonlyMap<NodeProto, Mismatch>): Mismatch {
+  let best: Mismatch | undefined;
+  const seen = new Set([division]);
+  let frontier = [division];
+  for (let step = 0; step < LONGEST_COMPOSITION && frontier.length > 0; step++) {
+    const next: NodeProto[] = [];
+    for (const node of frontier) {
+      for (const reader of node.output.flatMap((output) => scope.readers(output))) {
+        if (seen.has(reader)) continue;
+        seen.add(reader);
+        next.push(reader);
+        const failure = failures.get(reader);
+        if (failure !== undefined && isStandard(reader, 'Add') && (best === undefined || failure.depth > best.depth)) {
+          best = failure;
+        }
+      }
+    }
+    frontier = next;
+  }
+  return best ?? mismatch('g = m / ‖W + s·B·A‖ is not used by a composition that is known', division);
+}

@@ -40,36 +40,34 @@ export function judgeOutput(figures: OutputFigures, tolerance?: number): Judgeme
   if (difference.nonFiniteMismatches > 0) {
     return fail(`${difference.nonFiniteMismatches} elements are NaN or infinite in only one of the two`);
   }
-  if (tolerance !== undefined) {
-    return atMost('difference', difference.maxAbs, tolerance * difference.scale, 'the given tolerance of max|y|');
-  }
+  if (tolerance !== undefined) return atMost('difference', difference.relative, tolerance, 'the given tolerance');
   if (!isFloatType(type)) {
     return difference.maxAbs === 0
       ? pass('equal')
-      : fail(`values differ by up to ${show(difference.maxAbs)}; equal expected`);
+      : fail(`differs by up to ${show(difference.maxAbs)} where equality is expected`);
   }
   if (isHalfType(type) && fromFloat32) {
     const { rewritten, original } = fromFloat32;
     if (rewritten.nonFiniteMismatches > original.nonFiniteMismatches) {
       return fail(
-        `${rewritten.nonFiniteMismatches} elements are NaN or infinite, or finite, against the float32 graph`,
+        `${rewritten.nonFiniteMismatches} elements are NaN or infinite, or finite, unlike in the float32 graph`,
       );
     }
-    const limit = Math.max(errorFactor * original.maxAbs, unitRoundoff(type) * rewritten.scale);
+    const limit = Math.max(errorFactor * original.relative, unitRoundoff(type));
     return both(
       atMost(
         'distance from float32',
-        rewritten.maxAbs,
+        rewritten.relative,
         limit,
-        `${errorFactor} × the original's ${show(original.maxAbs)}`,
+        `${errorFactor} × the original's ${show(original.relative)}`,
       ),
       atLeastCosine(difference.cosine, halfCosine),
     );
   }
-  const limit = isHalfType(type) ? unitRoundoff(type) * errorFactor : float32Tolerance;
+  const half = isHalfType(type);
   return both(
-    atMost('difference', difference.maxAbs, limit * difference.scale, `${show(limit)} of max|y|`),
-    atLeastCosine(difference.cosine, isHalfType(type) ? halfCosine : float32Cosine),
+    atMost('difference', difference.relative, half ? errorFactor * unitRoundoff(type) : float32Tolerance, 'of max|y|'),
+    atLeastCosine(difference.cosine, half ? halfCosine : float32Cosine),
   );
 }
 
@@ -81,26 +79,37 @@ export interface ModuleFigures {
   readonly rewritten: Difference;
 }
 
+/** The largest error that the rule allows a rewritten module, relative to max|y|. */
+export const moduleLimit = ({ type, original }: Pick<ModuleFigures, 'type' | 'original'>) =>
+  errorFactor * original.relative + unitRoundoff(type);
+
 /** One module: the rewritten one's error is at most twice the original's plus one rounding of the output type. */
-export function judgeModule({ type, original, rewritten }: ModuleFigures): Judgement {
+export function judgeModule(figures: ModuleFigures): Judgement {
+  const { original, rewritten } = figures;
   if (rewritten.nonFiniteMismatches > original.nonFiniteMismatches) {
     return fail(
-      `${rewritten.nonFiniteMismatches} elements are NaN or infinite, or finite, against float64; the original has ${original.nonFiniteMismatches}`,
+      `${rewritten.nonFiniteMismatches} elements are NaN or infinite, or finite, unlike in float64; ${original.nonFiniteMismatches} are in the original`,
     );
   }
-  const rounding = unitRoundoff(type) * rewritten.scale;
-  return atMost(
-    'error',
-    rewritten.maxAbs,
-    errorFactor * original.maxAbs + rounding,
-    `${errorFactor} × the original's ${show(original.maxAbs)} + one rounding`,
+  const meaning = `${errorFactor} × the original's ${show(original.relative)} + one rounding`;
+  return atMost('error', rewritten.relative, moduleLimit(figures), meaning);
+}
+
+/**
+ * Whether the reference is this module at all: the original graph in float32 must compute what the formula says, or else
+ * the rewrite has mistaken the module (its scaling, say), and agreeing with the formula would mean nothing.
+ */
+export function judgeReference(float32: Difference): Judgement {
+  if (float32.nonFiniteMismatches === 0 && float32.relative <= float32Tolerance) return pass('');
+  return fail(
+    `the original graph in float32 is ${show(float32.relative)} of max|y| away from DoRA on these weights: the module is not what the rewrite took it for`,
   );
 }
 
 /** The rewritten module's error as a multiple of the original's; 1 where both are nothing. */
 export function errorRatio({ original, rewritten }: Pick<ModuleFigures, 'original' | 'rewritten'>): number {
-  if (rewritten.maxAbs === 0) return original.maxAbs === 0 ? 1 : 0;
-  return rewritten.maxAbs / original.maxAbs;
+  if (rewritten.relative === 0) return original.relative === 0 ? 1 : 0;
+  return Math.min(rewritten.relative / original.relative, Number.MAX_VALUE);
 }
 
 const pass = (reason: string): Judgement => ({ passed: true, reason });

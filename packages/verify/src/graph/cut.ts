@@ -13,7 +13,7 @@ export interface Part {
 export interface CutModel {
   readonly model: ModelProto;
   /** The graph input through which a value of `from` is given now. */
-  readonly inputFor: (value: string) => string;
+  readonly inputFor: (value: string) => string | undefined;
   /** Inputs of the original graph that the parts still read (adapters that are graph inputs, say). */
   readonly keptInputs: readonly string[];
   /** The parts that are not in the graph, or that do not depend on all of their `from`. */
@@ -67,7 +67,7 @@ export function cut(model: ModelProto, parts: readonly Part[], elementTypes: Rea
   };
   return {
     model: { ...model, graph: cutGraph },
-    inputFor: (value) => inputFor.get(value)!,
+    inputFor: (value) => inputFor.get(value),
     keptInputs: keptInputs.map(({ name = '' }) => name),
     missing,
   };
@@ -99,7 +99,9 @@ function* readBy(node: NodeProto): Generator<string> {
   }
 }
 
+/** The node itself where there is nothing to rename: what its message holds beyond the schema is kept then. */
 function renameInputs(node: NodeProto, names: ReadonlyMap<string, string>): NodeProto {
+  if (subgraphs(node).length === 0 && !node.input.some((name) => names.has(name))) return node;
   const attribute = node.attribute.map((attribute) => {
     if (attribute.g === undefined && attribute.graphs.length === 0) return attribute;
     const rename = (graph: GraphProto) => ({ ...graph, node: graph.node.map((inner) => renameInputs(inner, names)) });

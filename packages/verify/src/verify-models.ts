@@ -1,0 +1,244 @@
+/** Runs two models on the same inputs and judges the difference, of whole outputs and module by module. */
+
+import { describeRuntime } from '@ort-dora/runtime';
+import { VerifyError } from './error.js';
+import { inFloat32, usesHalf } from './graph/float32.js';
+import { describeInterface, type ModelInterface } from './graph/interface.js';
+import { readModelConfig } from './inputs/config.js';
+import { fitInputs } from './inputs/fit.js';
+import { generateInputs } from './inputs/generate.js';
+import type { TensorInfo } from './inputs/interface.js';
+import { readNpzFile } from './inputs/npz.js';
+import { sizesToTry } from './inputs/sizes.js';
+import { tableRows } from './inputs/table-rows.js';
+import { type ModelFile, openModelFile } from './model-file.js';
+import type { ModuleDescription } from './module-description.js';
+import { verifyModules } from './modules.js';
+import { verifyOutputs } from './outputs.js';
+import type { Execution, ModuleResult, OutputResult, RunRecord, VerificationResult } from './result.js';
+import { inMemory, type Runnable, runSession, type SessionSettings, withSession } from './session-pool.js';
+import type { TensorData } from './tensor.js';
+
+export interface VerifyOptions {
+  /** A .npz file of inputs, or the inputs themselves by name. Default: generated ones, of several sizes. */
+  readonly inputs?: string | ReadonlyMap<string, TensorData>;
+  /** The fused modules, to be judged one by one: the fused ones of a rewrite report. */
+  readonly modules?: readonly ModuleDescription[];
+  /** Replaces the rule for whole outputs by |rewritten − original| ≤ tolerance · max|original|. */
+  readonly tolerance?: number;
+  /** Of the generated inputs. Default 0. */
+  readonly seed?: number;
+  readonly intraOpNumThreads?: number;
+  /** Called before each step, with how much is done (0 to 1). */
+  readonly onProgress?: (step: string, fraction: number) => void;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Compares the model at `rewrittenPath` with the one at `originalPath`. A difference is a result with `passed: false`; an error
+ * means that nothing could be compared.
+ *
+ * @throws VerifyError: unusable inputs, models with other inputs or outputs, a model that cannot be loaded or run
+ * @throws OnnxError (of `@ort-dora/onnx`): a file that is no ONNX model
+ */
+export async function verifyModels(
+  originalPath: string,
+  rewrittenPath: string,
+  options: VerifyOptions = {},
+): Promise<VerificationResult> {
+  const { modules = [], seed = 0, signal, onProgress = () => {} } = options;
+  const settings: SessionSettings = { signal, intraOpNumThreads: options.intraOpNumThreads };
+  const original = await openModelFile(originalPath);
+  const rewritten = await openModelFile(rewrittenPath);
+  const shape = sameInterface(original, rewritten);
+  const notes = [...shape.notes];
+  const executions = chooseExecutions(rewritten, notes);
+
+  onProgress('original model', 0.05);
+  const candidates = await inputSets(original, shape.inputs, options, seed);
+  const pair = await choosePrecision(original, rewritten, settings, notes);
+  const { runs, records } = await runOriginal(pair, candidates, settings);
+
+  const outputs = await verifyOutputs({
+    pair,
+    runs,
+    outputs: shape.outputs,
+    executions,
+    settings,
+    tolerance: options.tolerance,
+    onProgress: (step, fraction) => onProgress(step, 0.1 + 0.4 * fraction),
+  });
+  const judged = await verifyModules({
+    pair,
+    runs,
+    modules,
+    executions,
+    settings,
+    onProgress: (step, fraction) => onProgress(step, 0.5 + 0.5 * fraction),
+  });
+  signal?.throwIfAborted();
+  onProgress('verified', 1);
+  const passed = [...outputs, ...judged.modules].every((result) => result.passed);
+  return {
+    passed,
+    summary: summarize(outputs, judged.modules),
+    executions,
+    precision: pair.precision,
+    seed,
+    runs: records,
+    outputs,
+    modules: judged.modules,
+    unchecked: judged.unchecked,
+    notes: [...notes, ...judged.notes],
+  };
+}
+
+/** The two models as they are compared. */
+export interface ModelPair {
+  readonly original: ModelFile;
+  readonly rewritten: ModelFile;
+  /** See VerificationResult.precision. */
+  readonly precision: 'own' | 'float32';
+  readonly runnableOriginal: Runnable;
+  readonly runnableRewritten: Runnable;
+  /** The original in float32, where that is another model than the original. */
+  readonly float32: Runnable | undefined;
+}
+
+/** Inputs that the original accepts, and its outputs. */
+export interface OriginalRun {
+  readonly feeds: ReadonlyMap<string, TensorData>;
+  readonly outputs: ReadonlyMap<string, TensorData>;
+}
+
+function sameInterface(original: ModelFile, rewritten: ModelFile): ModelInterface {
+  const a = describeInterface(original.proto, original.path);
+  const b = describeInterface(rewritten.proto, rewritten.path);
+  for (const kind of ['inputs', 'outputs'] as const) {
+    const left = new Map(a[kind].map(({ name, type }) => [name, type]));
+    const right = new Map(b[kind].map(({ name, type }) => [name, type]));
+    for (const name of new Set([...left.keys(), ...right.keys()])) {
+      const [first, second] = [left.get(name), right.get(name)];
+      if (first === second) continue;
+      const word = kind.slice(0, -1);
+      throw new VerifyError(
+        'DIFFERENT_INTERFACE',
+        `${word} ${JSON.stringify(name)} is ${first ?? 'absent'} in ${original.path} and ${second ?? 'absent'} in ${rewritten.path}; only models with the same inputs and outputs can be compared`,
+      );
+    }
+  }
+  return a;
+}
+
+function chooseExecutions(rewritten: ModelFile, notes: string[]): Execution[] {
+  if (!rewritten.usesOperators) return ['stock'];
+  const { opsLibrary } = describeRuntime();
+  if (opsLibrary.status === 'registered') return ['stock', 'library'];
+  notes.push(
+    `the operator library is not in use here (${opsLibrary.error ?? opsLibrary.status}): only the functions in the file were run`,
+  );
+  return ['stock'];
+}
+
+async function inputSets(
+  original: ModelFile,
+  inputs: readonly TensorInfo[],
+  { inputs: given }: VerifyOptions,
+  seed: number,
+): Promise<(() => ReadonlyMap<string, TensorData>)[]> {
+  if (given !== undefined) {
+    const arrays = typeof given === 'string' ? await readNpzFile(given) : given;
+    const fitted = fitInputs(inputs, arrays, typeof given === 'string' ? given : 'the given inputs');
+    return [() => fitted];
+  }
+  const knowledge = { tableRows: tableRows(original.proto), config: await readModelConfig(original.path) };
+  return sizesToTry(inputs).map((sizes, index) => () => generateInputs(inputs, knowledge, sizes, seed * 1000 + index));
+}
+
+/** As the models are; in float32 if the original cannot be loaded here and is of half precision (bfloat16 on a CPU). */
+async function choosePrecision(
+  original: ModelFile,
+  rewritten: ModelFile,
+  settings: SessionSettings,
+  notes: string[],
+): Promise<ModelPair> {
+  const float32 = usesHalf(original.proto) ? float32Runnable(original) : undefined;
+  const own = { path: original.path };
+  try {
+    await withSession(own, 'stock', settings, async () => {});
+  } catch (cause) {
+    if (float32 === undefined) throw cause;
+    notes.push(
+      `the original cannot run here in its own precision, so both models were compared in float32 (${(cause as Error).message})`,
+    );
+    return {
+      original,
+      rewritten,
+      precision: 'float32',
+      runnableOriginal: float32,
+      runnableRewritten: float32Runnable(rewritten),
+      float32: undefined,
+    };
+  }
+  return {
+    original,
+    rewritten,
+    precision: 'own',
+    runnableOriginal: own,
+    runnableRewritten: { path: rewritten.path },
+    float32,
+  };
+}
+
+const float32Runnable = (file: ModelFile): Runnable =>
+  inMemory(file.encode(inFloat32(file.proto)), `${file.path} in float32`, file.path);
+
+async function runOriginal(
+  { original, runnableOriginal }: ModelPair,
+  candidates: readonly (() => ReadonlyMap<string, TensorData>)[],
+  settings: SessionSettings,
+): Promise<{ runs: OriginalRun[]; records: RunRecord[] }> {
+  const runs: OriginalRun[] = [];
+  const records: RunRecord[] = [];
+  await withSession(runnableOriginal, 'stock', settings, async (session) => {
+    for (const candidate of candidates) {
+      const feeds = candidate();
+      const inputs = Object.fromEntries([...feeds].map(([name, { dims }]) => [name, dims]));
+      try {
+        runs.push({ feeds, outputs: await runSession(session, feeds, settings, original.path) });
+        records.push({ inputs, skipped: null });
+      } catch (error) {
+        if (!(error instanceof VerifyError)) throw error;
+        records.push({ inputs, skipped: error.message });
+      }
+    }
+  });
+  if (runs.length === 0) {
+    const example = records[0]!;
+    throw new VerifyError(
+      'BAD_INPUTS',
+      `${example.skipped}; it accepts none of the inputs tried (${JSON.stringify(example.inputs)} first): give inputs that it accepts in a .npz file (--inputs)`,
+    );
+  }
+  return { runs, records };
+}
+
+function summarize(outputs: readonly OutputResult[], modules: readonly ModuleResult[]): string {
+  const failedModules = modules.filter(({ passed }) => !passed);
+  const failedOutputs = outputs.filter(({ passed }) => !passed);
+  if (failedModules.length > 0) {
+    const first = failedModules.reduce((a, b) => (b.ratio > a.ratio ? b : a));
+    const others = failedModules.length > 1 ? ` (and ${failedModules.length - 1} more)` : '';
+    return `not equal: module ${first.path}${others}: ${first.reason}`;
+  }
+  if (failedOutputs.length > 0) {
+    const first = failedOutputs[0]!;
+    const others = failedOutputs.length > 1 ? ` (and ${failedOutputs.length - 1} more)` : '';
+    return `not equal: output ${first.name}${others}: ${first.reason}`;
+  }
+  const worstOutput = Math.max(0, ...outputs.map(({ maxRelative }) => maxRelative));
+  const whole = `outputs within ${worstOutput.toExponential(1)} of max|y|`;
+  if (modules.length === 0) return `verified: ${whole}`;
+  const worst = Math.max(...modules.map(({ ratio }) => ratio));
+  return `verified: worst module error ${worst.toFixed(2)}× the original's, ${whole}`;
+}

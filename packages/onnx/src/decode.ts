@@ -1,0 +1,271 @@
+import { OnnxError } from './errors.js';
+import type { Field, Schema } from './schema.js';
+import { rememberSource, sourceOf } from './source.js';
+import {
+  accepts,
+  asPlainBytes,
+  countNumbers,
+  createReader,
+  DELIMITED,
+  isNumeric,
+  type NumberToken,
+  type Reader,
+  readScalar,
+  readTyped,
+} from './wire.js';
+
+/** Bounds on what one file may cost, checked before the cost is paid. */
+export interface DecodeLimits {
+  /** How deep messages may nest; a subgraph takes three levels. Default 100, protobuf's own. */
+  readonly maxDepth?: number;
+  /** Estimated bytes of JavaScript objects that decoding may make (inline tensor bytes are views and cost nothing). Default 1 GiB. */
+  readonly maxHeapBytes?: number;
+}
+
+const DEFAULT_MAX_DEPTH = 100;
+const DEFAULT_MAX_HEAP_BYTES = 2 ** 30;
+
+// No writer makes a singular message of more than one part; each part costs another look at those before.
+const MAX_PARTS = 16;
+
+// Rough sizes on V8, x64: enough to stop a file whose two-byte messages would become hundreds of bytes each.
+const FIELD_HEAP_BYTES = 16;
+const OBJECT_HEAP_BYTES = 100;
+const VALUE_HEAP_BYTES = 32;
+
+/**
+ * Decodes one message. Bytes fields are views of `bytes`, which must not be changed afterwards.
+ * @throws OnnxError `malformed` with offset and path, or `limit`.
+ */
+export function decodeMessage<T extends object>(schema: Schema<T>, bytes: Uint8Array, limits: DecodeLimits = {}): T {
+  const buffer = asPlainBytes(bytes);
+  const decoder = new Decoder(buffer, limits);
+  try {
+    return decoder.message(schema as Schema<object>, buffer.length, 1) as T;
+  } catch (cause) {
+    const offset = decoder.offset;
+    const place = { offset, path: pathAt(schema as Schema<object>, buffer, offset) };
+    if (cause instanceof OnnxError) throw cause.at(place);
+    // What protobufjs throws where bytes run out or are no varint, tag or length.
+    if (cause instanceof RangeError || (cause instanceof Error && cause.constructor === Error)) {
+      throw new OnnxError('malformed', `this is not a whole ${schema.name} (${cause.message})`, place, {
+        todo: 'the file is cut off or damaged, or not an ONNX file: get it again',
+        cause,
+      });
+    }
+    throw cause;
+  }
+}
+
+class Decoder {
+  readonly #buffer: Uint8Array;
+  readonly #reader: Reader;
+  readonly #maxDepth: number;
+  readonly #maxHeapBytes: number;
+  #heapBytes = 0;
+
+  constructor(buffer: Uint8Array, limits: DecodeLimits) {
+    this.#buffer = buffer;
+    this.#reader = createReader(buffer);
+    this.#maxDepth = limits.maxDepth ?? DEFAULT_MAX_DEPTH;
+    this.#maxHeapBytes = limits.maxHeapBytes ?? DEFAULT_MAX_HEAP_BYTES;
+  }
+
+  get offset(): number {
+    return this.#reader.pos;
+  }
+
+  /** Reads fields from the reader's position to `end`, into `into` where the message comes in parts. */
+  message(schema: Schema<object>, end: number, depth: number, into?: Record<string, unknown>): object {
+    if (depth > this.#maxDepth) {
+      throw new OnnxError(
+        'limit',
+        `messages nest deeper than ${this.#maxDepth}`,
+        {},
+        { todo: 'raise limits.maxDepth' },
+      );
+    }
+    this.#spend(OBJECT_HEAP_BYTES + FIELD_HEAP_BYTES * schema.fields.length);
+    const reader = this.#reader;
+    const message = into ?? (schema.create() as Record<string, unknown>);
+    this.#remember(message, schema, reader.pos, end);
+    const outerEnd = reader.len;
+    reader.len = end;
+    let stored: Map<Field, NumberToken[]> | undefined;
+    while (reader.pos < end) {
+      const tag = reader.tag();
+      const wireType = tag & 7;
+      const field = schema.byNumber[tag >>> 3];
+      if (field === undefined || !accepts(field, wireType)) {
+        reader.skipType(wireType, 0, tag >>> 3);
+      } else if (field.repeated && isNumeric(field)) {
+        const token = this.#numbers(field, wireType);
+        if (field.store === undefined) this.#appendNumbers(message[field.name] as unknown[], field, token);
+        else {
+          stored ??= new Map();
+          const tokens = stored.get(field);
+          if (tokens === undefined) stored.set(field, [token]);
+          else tokens.push(token);
+        }
+      } else if (field.kind === 'message') {
+        this.#submessage(schema, message, field, depth);
+      } else {
+        const value = readScalar(reader, field.kind);
+        this.#spend(typeof value === 'string' ? VALUE_HEAP_BYTES + value.length : VALUE_HEAP_BYTES);
+        if (field.repeated) (message[field.name] as unknown[]).push(value);
+        else {
+          if (field.oneof !== undefined) clearOneof(schema, message, field);
+          message[field.name] = value;
+        }
+      }
+    }
+    if (stored !== undefined) for (const [field, tokens] of stored) this.#store(message, field, tokens);
+    reader.len = outerEnd;
+    return message;
+  }
+
+  #submessage(schema: Schema<object>, message: Record<string, unknown>, field: Field, depth: number): void {
+    const end = this.#lengthPrefix();
+    if (field.repeated) {
+      (message[field.name] as unknown[]).push(this.message(field.message(), end, depth + 1));
+      return;
+    }
+    if (field.oneof !== undefined) clearOneof(schema, message, field);
+    // A singular message that occurs again is merged into the first, as protobuf says.
+    const before = message[field.name] as Record<string, unknown> | undefined;
+    message[field.name] = this.message(field.message(), end, depth + 1, before);
+  }
+
+  #lengthPrefix(): number {
+    const reader = this.#reader;
+    const length = reader.size();
+    if (reader.pos + length > reader.len) {
+      throw new RangeError(`a length of ${length} bytes where ${reader.len - reader.pos} are left`);
+    }
+    return reader.pos + length;
+  }
+
+  #numbers(field: Field, wireType: number): NumberToken {
+    const reader = this.#reader;
+    if (wireType === DELIMITED) {
+      const end = this.#lengthPrefix();
+      const token = { wireType, start: reader.pos, end };
+      reader.pos = end;
+      return token;
+    }
+    const start = reader.pos;
+    reader.skipType(wireType);
+    this.#spend(field.store === undefined ? 0 : OBJECT_HEAP_BYTES);
+    return { wireType, start, end: reader.pos };
+  }
+
+  #appendNumbers(values: unknown[], field: Field, token: NumberToken): void {
+    const reader = this.#reader;
+    const outerEnd = reader.len;
+    this.#spend(VALUE_HEAP_BYTES * countNumbers(this.#buffer, field, [token]));
+    reader.pos = token.start;
+    reader.len = token.end;
+    while (reader.pos < token.end) values.push(readScalar(reader, field.kind));
+    reader.len = outerEnd;
+  }
+
+  #store(message: Record<string, unknown>, field: Field, tokens: readonly NumberToken[]): void {
+    const before = message[field.name] as { readonly length: number };
+    const ranges = sourceOf(message)!.ranges;
+    // A tensor that comes in parts: its numbers continue those of the parts before.
+    const all = before.length === 0 ? tokens : [...numberTokens(this.#buffer, ranges.slice(0, -2), field), ...tokens];
+    const count = countNumbers(this.#buffer, field, all);
+    this.#spend(8 * count);
+    message[field.name] = readTyped(this.#buffer, field, field.store!, all, count);
+  }
+
+  #remember(message: object, schema: Schema<object>, start: number, end: number): void {
+    const before = sourceOf(message);
+    if (before === undefined) {
+      rememberSource(message, { buffer: this.#buffer, schema, ranges: [start, end] });
+      return;
+    }
+    if (before.ranges.length >= 2 * MAX_PARTS) {
+      throw new OnnxError('limit', `one ${schema.name} comes in more than ${MAX_PARTS} parts`);
+    }
+    before.ranges.push(start, end);
+  }
+
+  #spend(bytes: number): void {
+    this.#heapBytes += bytes;
+    if (this.#heapBytes > this.#maxHeapBytes) {
+      throw new OnnxError(
+        'limit',
+        `decoding needs more than ${this.#maxHeapBytes} bytes of memory for the model's structure`,
+        {},
+        { todo: 'raise limits.maxHeapBytes if you trust the file' },
+      );
+    }
+  }
+}
+
+/** The other fields of the oneof that `field` belongs to become absent. */
+export function clearOneof(schema: Schema<object>, message: Record<string, unknown>, field: Field): void {
+  for (const other of schema.fields) {
+    if (other.oneof === field.oneof && other !== field) message[other.name] = undefined;
+  }
+}
+
+function numberTokens(buffer: Uint8Array, ranges: readonly number[], field: Field): NumberToken[] {
+  const tokens: NumberToken[] = [];
+  for (let range = 0; range < ranges.length; range += 2) {
+    const end = ranges[range + 1]!;
+    const reader = createReader(buffer, ranges[range]!, end);
+    while (reader.pos < end) {
+      const tag = reader.tag();
+      const wireType = tag & 7;
+      const start = wireType === DELIMITED ? reader.pos + prefixLength(reader) : reader.pos;
+      reader.skipType(wireType, 0, tag >>> 3);
+      if (tag >>> 3 === field.number && accepts(field, wireType)) tokens.push({ wireType, start, end: reader.pos });
+    }
+  }
+  return tokens;
+}
+
+function prefixLength(reader: Reader): number {
+  const before = reader.pos;
+  reader.size();
+  const length = reader.pos - before;
+  reader.pos = before;
+  return length;
+}
+
+/** The path of the innermost message around byte `offset`: read again from the top, so that decoding need not keep it. */
+function pathAt(root: Schema<object>, buffer: Uint8Array, offset: number): string {
+  let path = '';
+  let schema = root;
+  let [start, end] = [0, buffer.length];
+  try {
+    descend: while (true) {
+      const reader = createReader(buffer, start, end);
+      const counts = new Map<Field, number>();
+      while (reader.pos < end) {
+        const tag = reader.tag();
+        const field = schema.byNumber[tag >>> 3];
+        if (field === undefined || (tag & 7) !== DELIMITED) {
+          reader.skipType(tag & 7, 0, tag >>> 3);
+          continue;
+        }
+        const bodyEnd = reader.size() + reader.pos;
+        const count = counts.get(field) ?? 0;
+        counts.set(field, count + 1);
+        if (offset > bodyEnd || (offset === bodyEnd && bodyEnd < end)) {
+          reader.pos = bodyEnd;
+          continue;
+        }
+        path += `${path === '' ? '' : '.'}${field.name}${field.repeated ? `[${count}]` : ''}`;
+        if (field.kind !== 'message' || bodyEnd > end) return path;
+        [schema, start, end] = [field.message(), reader.pos, bodyEnd];
+        continue descend;
+      }
+      return path;
+    }
+  } catch {
+    return path;
+  }
+}

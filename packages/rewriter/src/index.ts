@@ -43,4 +43,6 @@ export {
   reportJson,
   type SkippedModuleReport,
 } from './report/report.js';
+export { RewriteError, type RewriteErrorCode } from './rewrite/error.js';
+export type { InspectOptions, RewriteOptions, RewriteProgress, RewriteResult } from './rewrite/options.js';
 export type { FloatTensor, StoredTensor } from './tensors/stored-tensor.js';

@@ -10,12 +10,8 @@ import { ScopeEditor } from './editor.js';
 import { RewriteError } from './error.js';
 import { findModules, type ProvenModule, type RefusedModule } from './find-modules.js';
 import { type ModulePath, modulePath } from './module-path.js';
+import type { RewriteProgress } from './options.js';
 import type { RewriteSettings } from './settings.js';
-
-/** What happens during a rewrite, for progress displays. */
-export type RewriteProgress =
-  | { readonly stage: 'search'; readonly scope: string }
-  | { readonly stage: 'fuse'; readonly path: string; readonly done: number; readonly total: number };
 
 export interface GraphRewriteOptions {
   readonly settings: RewriteSettings;

@@ -1,0 +1,52 @@
+import type { ModelProto, TensorProto } from './messages.js';
+import { MODEL, type Schema, TENSOR } from './schema.js';
+
+/**
+ * Visits every tensor of a model, wherever it is: initializers and attributes of the graph, of subgraphs and of
+ * functions, parts of sparse tensors. `path` says where, for messages.
+ */
+export function visitTensors(model: ModelProto, visit: (tensor: TensorProto, path: () => string) => void): void {
+  visitMessages(
+    MODEL as unknown as Schema<object>,
+    model as unknown as Record<string, unknown>,
+    [],
+    (schema, message, trail) => {
+      if (schema.name === TENSOR.name) visit(message as unknown as TensorProto, () => formatTrail(trail));
+    },
+  );
+}
+
+/** Property names and indices on the way to a message. */
+type Trail = (string | number)[];
+
+function visitMessages(
+  schema: Schema<object>,
+  message: Record<string, unknown>,
+  trail: Trail,
+  visit: (schema: Schema<object>, message: Record<string, unknown>, trail: Trail) => void,
+): void {
+  visit(schema, message, trail);
+  for (const field of schema.fields) {
+    if (field.kind !== 'message') continue;
+    const value = message[field.name];
+    if (value === undefined) continue;
+    trail.push(field.name);
+    if (!field.repeated) visitMessages(field.message(), value as Record<string, unknown>, trail, visit);
+    else {
+      const values = value as Record<string, unknown>[];
+      for (let index = 0; index < values.length; index++) {
+        trail.push(index);
+        visitMessages(field.message(), values[index]!, trail, visit);
+        trail.pop();
+      }
+    }
+    trail.pop();
+  }
+}
+
+function formatTrail(trail: Trail): string {
+  return trail.reduce<string>(
+    (path, step) => (typeof step === 'number' ? `${path}[${step}]` : path === '' ? step : `${path}.${step}`),
+    '',
+  );
+}

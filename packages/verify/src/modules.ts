@@ -3,6 +3,7 @@
  * the rewritten graph are measured against the DoRA formula in float64.
  */
 
+import type { ModelProto } from '@ort-dora/onnx';
 import { ELEMENT_TYPES } from '@ort-dora/runtime';
 import { type Difference, difference, noDifference, worse } from './difference.js';
 import { VerifyError } from './error.js';
@@ -10,8 +11,8 @@ import { type CutModel, cut, type Part } from './graph/cut.js';
 import { expose } from './graph/expose.js';
 import { inFloat32 } from './graph/float32.js';
 import { errorRatio, judgeModule, judgeReference, moduleLimit } from './judge.js';
-import type { ModelFile } from './model-file.js';
 import { boundaries, type ModuleDescription } from './module-description.js';
+import type { OpenedModel } from './opened-model.js';
 import { nameOf } from './outputs.js';
 import { type DoraParameters, doraForward, doraGain, matrix } from './reference.js';
 import type { Execution, ModuleName, ModuleResult, UncheckedModule } from './result.js';
@@ -240,7 +241,7 @@ interface ParameterSource {
 
 async function parametersOfAll(
   modules: readonly ModuleDescription[],
-  file: ModelFile,
+  file: OpenedModel,
   unchecked: UncheckedModule[],
 ): Promise<Map<ModuleDescription, ParameterSource>> {
   const sources = new Map<ModuleDescription, ParameterSource>();
@@ -257,7 +258,7 @@ async function parametersOfAll(
   return sources;
 }
 
-function parameterSource(module: ModuleDescription, weight: string, file: ModelFile): ParameterSource {
+function parameterSource(module: ModuleDescription, weight: string, file: OpenedModel): ParameterSource {
   const { loraA, loraB, magnitude, bias, gain } = module.values;
   const names = [weight, loraA, loraB, magnitude ?? gain, ...(bias === null ? [] : [bias])];
   const computed = names.filter((name) => !file.isInitializer(name));
@@ -321,8 +322,8 @@ function arrange(module: ModuleDescription, raw: RawParameters): DoraParameters 
 }
 
 async function runAll(
-  file: ModelFile,
-  model: ModelFile['proto'],
+  file: OpenedModel,
+  model: ModelProto,
   execution: Execution,
   settings: SessionSettings,
   feeds: readonly Values[],
@@ -337,7 +338,7 @@ async function runAll(
 
 /** Runs cut-out modules on what was captured for them. */
 function runCut(
-  file: ModelFile,
+  file: OpenedModel,
   { model, keptInputs, inputFor }: CutModel,
   execution: Execution,
   settings: SessionSettings,
@@ -358,7 +359,7 @@ function runCut(
 }
 
 async function attemptCut(
-  file: ModelFile,
+  file: OpenedModel,
   model: CutModel,
   execution: Execution,
   settings: SessionSettings,
@@ -376,7 +377,7 @@ async function attemptCut(
 /** The original modules without the rounding of a half type, to see that the reference is what they compute. */
 async function runInFloat32(
   pair: ModelPair,
-  original: ModelFile['proto'],
+  original: ModelProto,
   parts: readonly Part[],
   settings: SessionSettings,
   runs: readonly OriginalRun[],

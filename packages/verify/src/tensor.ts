@@ -1,5 +1,6 @@
 /** Tensors as typed arrays, and their values as float64 whatever they are stored in. */
 
+import type { ElementArray } from '@ort-dora/onnx';
 import { bfloat16ToNumber, float16ToNumber, numberToBfloat16, numberToFloat16 } from './half.js';
 
 const storages = {
@@ -26,7 +27,7 @@ export type ElementType = keyof typeof storages;
 export interface TensorData {
   readonly type: ElementType;
   readonly dims: readonly number[];
-  readonly data: InstanceType<(typeof storages)[ElementType]>;
+  readonly data: ElementArray;
 }
 
 export const isElementType = (type: string): type is ElementType => Object.hasOwn(storages, type);

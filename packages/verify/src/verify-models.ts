@@ -11,9 +11,9 @@ import type { TensorInfo } from './inputs/interface.js';
 import { readNpzFile } from './inputs/npz.js';
 import { sizesToTry } from './inputs/sizes.js';
 import { tableRows } from './inputs/table-rows.js';
-import { type ModelFile, openModelFile } from './model-file.js';
 import type { ModuleDescription } from './module-description.js';
 import { verifyModules } from './modules.js';
+import { OpenedModel } from './opened-model.js';
 import { verifyOutputs } from './outputs.js';
 import type { Execution, ModuleResult, OutputResult, RunRecord, VerificationResult } from './result.js';
 import { inMemory, type Runnable, runSession, type SessionSettings, withSession } from './session-pool.js';
@@ -46,10 +46,26 @@ export async function verifyModels(
   rewrittenPath: string,
   options: VerifyOptions = {},
 ): Promise<VerificationResult> {
+  const original = await OpenedModel.open(originalPath);
+  try {
+    const rewritten = await OpenedModel.open(rewrittenPath);
+    try {
+      return await compare(original, rewritten, options);
+    } finally {
+      await rewritten.close();
+    }
+  } finally {
+    await original.close();
+  }
+}
+
+async function compare(
+  original: OpenedModel,
+  rewritten: OpenedModel,
+  options: VerifyOptions,
+): Promise<VerificationResult> {
   const { modules = [], seed = 0, signal, onProgress = () => {} } = options;
   const settings: SessionSettings = { signal, intraOpNumThreads: options.intraOpNumThreads };
-  const original = await openModelFile(originalPath);
-  const rewritten = await openModelFile(rewrittenPath);
   const shape = sameInterface(original, rewritten);
   const notes = [...shape.notes];
   const executions = chooseExecutions(rewritten, notes);
@@ -95,8 +111,8 @@ export async function verifyModels(
 
 /** The two models as they are compared. */
 export interface ModelPair {
-  readonly original: ModelFile;
-  readonly rewritten: ModelFile;
+  readonly original: OpenedModel;
+  readonly rewritten: OpenedModel;
   /** See VerificationResult.precision. */
   readonly precision: 'own' | 'float32';
   readonly runnableOriginal: Runnable;
@@ -111,7 +127,7 @@ export interface OriginalRun {
   readonly outputs: ReadonlyMap<string, TensorData>;
 }
 
-function sameInterface(original: ModelFile, rewritten: ModelFile): ModelInterface {
+function sameInterface(original: OpenedModel, rewritten: OpenedModel): ModelInterface {
   const a = describeInterface(original.proto, original.path);
   const b = describeInterface(rewritten.proto, rewritten.path);
   for (const kind of ['inputs', 'outputs'] as const) {
@@ -130,7 +146,7 @@ function sameInterface(original: ModelFile, rewritten: ModelFile): ModelInterfac
   return a;
 }
 
-function chooseExecutions(rewritten: ModelFile, notes: string[]): Execution[] {
+function chooseExecutions(rewritten: OpenedModel, notes: string[]): Execution[] {
   if (!rewritten.usesOperators) return ['stock'];
   const { opsLibrary } = describeRuntime();
   if (opsLibrary.status === 'registered') return ['stock', 'library'];
@@ -141,7 +157,7 @@ function chooseExecutions(rewritten: ModelFile, notes: string[]): Execution[] {
 }
 
 async function inputSets(
-  original: ModelFile,
+  original: OpenedModel,
   inputs: readonly TensorInfo[],
   { inputs: given }: VerifyOptions,
   seed: number,
@@ -157,8 +173,8 @@ async function inputSets(
 
 /** As the models are; in float32 if the original cannot be loaded here and is of half precision (bfloat16 on a CPU). */
 async function choosePrecision(
-  original: ModelFile,
-  rewritten: ModelFile,
+  original: OpenedModel,
+  rewritten: OpenedModel,
   settings: SessionSettings,
   notes: string[],
 ): Promise<ModelPair> {
@@ -190,7 +206,7 @@ async function choosePrecision(
   };
 }
 
-const float32Runnable = (file: ModelFile): Runnable =>
+const float32Runnable = (file: OpenedModel): Runnable =>
   inMemory(file.encode(inFloat32(file.proto)), `${file.path} in float32`, file.path);
 
 async function runOriginal(

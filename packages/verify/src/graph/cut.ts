@@ -1,7 +1,6 @@
 /** Cuts modules out of a model, so that they run alone on inputs that are given to them. */
 
-import type { GraphProto, ModelProto, NodeProto } from '@ort-dora/onnx';
-import { tensorInfo } from './protos.js';
+import { type GraphProto, type ModelProto, makeValueInfo, type NodeProto } from '@ort-dora/onnx';
 
 /** One part of a graph: from the values where it begins to the value that it gives. */
 export interface Part {
@@ -61,8 +60,8 @@ export function cut(model: ModelProto, parts: readonly Part[], elementTypes: Rea
     ...graph,
     node: nodes.filter(({ output }) => output.some((name) => used.has(name))),
     initializer: graph.initializer.filter(({ name = '' }) => used.has(name)),
-    input: [...keptInputs, ...boundaries.map(([value, name]) => tensorInfo(name, elementTypes.get(value)!))],
-    output: [...outputs].map((name) => known.get(name) ?? { name, metadataProps: [] }),
+    input: [...keptInputs, ...boundaries.map(([value, name]) => makeValueInfo(name, elementTypes.get(value)!))],
+    output: [...outputs].map((name) => known.get(name) ?? makeValueInfo(name)),
     valueInfo: [],
   };
   return {

@@ -1,7 +1,6 @@
 /** A copy of a model that also gives values from inside its graph. */
 
-import type { ModelProto } from '@ort-dora/onnx';
-import { emptyValueInfo } from './protos.js';
+import { type ModelProto, makeValueInfo } from '@ort-dora/onnx';
 
 /** Why a value of a graph cannot be given as an output. */
 export type Hidden = 'inside a subgraph or function' | 'not in the graph';
@@ -29,7 +28,7 @@ export function expose(model: ModelProto, names: Iterable<string>): Exposed {
     else hidden.set(name, isInside(model, name) ? 'inside a subgraph or function' : 'not in the graph');
   }
   // An output without a type gets the one that ORT infers.
-  const output = [...graph.output, ...[...added].map((name) => emptyValueInfo(name))];
+  const output = [...graph.output, ...[...added].map((name) => makeValueInfo(name))];
   return { model: { ...model, graph: { ...graph, output } }, hidden };
 }
 

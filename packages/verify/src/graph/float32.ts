@@ -3,16 +3,19 @@
 import {
   type AttributeProto,
   DataType,
+  describeTensor,
   type FunctionProto,
   type GraphProto,
+  inlineBytes,
   type ModelProto,
+  makeNode,
+  makeTensor,
   type NodeProto,
   type TensorProto,
   type TypeProto,
+  toFloat32,
   type ValueInfoProto,
 } from '@ort-dora/onnx';
-import { bfloat16ToNumber, float16ToNumber } from '../half.js';
-import { castToFloat32 } from './protos.js';
 
 const isHalf = (type: number | undefined) => type === DataType.FLOAT16 || type === DataType.BFLOAT16;
 
@@ -44,7 +47,7 @@ function widenGraph(graph: GraphProto, outerNames: ReadonlyMap<string, string>, 
   const widen = (name: string) => {
     if (names.has(name)) return;
     names.set(name, `${name}.ort_dora.float32`);
-    casts.push(castToFloat32(name, names.get(name)!));
+    casts.push(makeNode('Cast', [name], [names.get(name)!], { attributes: { to: { int: DataType.FLOAT } } }));
   };
   if (main) for (const { name = '', type } of graph.input) if (isHalf(type?.tensorType?.elemType)) widen(name);
   for (const { name = '', dataType } of graph.initializer) if (isHalf(dataType)) widen(name);
@@ -101,19 +104,9 @@ function widenType(type: TypeProto): TypeProto {
   return type;
 }
 
-/** A constant in a node's attribute. Its bits are in rawData, or one to an entry of int32Data. */
+/** A constant in a node's attribute. */
 function widenTensor(tensor: TensorProto): TensorProto {
   if (!isHalf(tensor.dataType)) return tensor;
-  const { rawData } = tensor;
-  const bits = rawData
-    ? Uint16Array.from({ length: rawData.length >> 1 }, (_, i) => rawData[2 * i]! | (rawData[2 * i + 1]! << 8))
-    : Uint16Array.from(tensor.int32Data);
-  const decode = tensor.dataType === DataType.FLOAT16 ? float16ToNumber : bfloat16ToNumber;
-  return {
-    ...tensor,
-    dataType: DataType.FLOAT,
-    rawData: undefined,
-    int32Data: new Int32Array(0),
-    floatData: Float32Array.from(bits, decode),
-  };
+  const { name, type, dims } = describeTensor(tensor);
+  return makeTensor(name, DataType.FLOAT, dims, toFloat32(inlineBytes(tensor), type));
 }

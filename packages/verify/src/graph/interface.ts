@@ -1,9 +1,9 @@
 /** What a model takes and gives, read from its graph. */
 
-import { DataType, type ModelProto, type ValueInfoProto } from '@ort-dora/onnx';
+import { elementTypeOf, isElementType as isKnown, type ModelProto, type ValueInfoProto } from '@ort-dora/onnx';
 import { VerifyError } from '../error.js';
 import type { TensorInfo } from '../inputs/interface.js';
-import type { ElementType } from '../tensor.js';
+import { isElementType } from '../tensor.js';
 
 export interface ModelInterface {
   /** Without those that have a default in the file (an initializer of the same name). */
@@ -12,22 +12,6 @@ export interface ModelInterface {
   /** Outputs that are not compared, and why. */
   readonly notes: readonly string[];
 }
-
-const elementTypes: Readonly<Record<number, ElementType>> = {
-  [DataType.FLOAT]: 'float32',
-  [DataType.DOUBLE]: 'float64',
-  [DataType.FLOAT16]: 'float16',
-  [DataType.BFLOAT16]: 'bfloat16',
-  [DataType.INT64]: 'int64',
-  [DataType.UINT64]: 'uint64',
-  [DataType.INT32]: 'int32',
-  [DataType.UINT32]: 'uint32',
-  [DataType.INT16]: 'int16',
-  [DataType.UINT16]: 'uint16',
-  [DataType.INT8]: 'int8',
-  [DataType.UINT8]: 'uint8',
-  [DataType.BOOL]: 'bool',
-};
 
 /** @throws VerifyError BAD_INPUTS if an input is no numeric tensor */
 export function describeInterface(model: ModelProto, where: string): ModelInterface {
@@ -54,10 +38,11 @@ export function describeInterface(model: ModelProto, where: string): ModelInterf
 }
 
 function describe({ name = '', type }: ValueInfoProto): TensorInfo | undefined {
-  const elementType = elementTypes[type?.tensorType?.elemType ?? 0];
-  if (elementType === undefined) return undefined;
+  const dataType = type?.tensorType?.elemType;
+  const elementType = isKnown(dataType) ? elementTypeOf(dataType).name : '';
+  if (!isElementType(elementType)) return undefined;
   const dims = (type?.tensorType?.shape?.dim ?? []).map(({ dimValue, dimParam }) =>
-    dimValue !== undefined ? Number(dimValue) : dimParam || undefined,
+    dimValue !== undefined && dimValue >= 0n ? Number(dimValue) : dimParam || undefined,
   );
   return { name, type: elementType, dims };
 }

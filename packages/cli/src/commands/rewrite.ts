@@ -1,0 +1,214 @@
+/** `ort-dora rewrite`: replaces each DoRA module by one fused operator, and proves the result equal if asked to. */
+
+import { mkdir, rm } from 'node:fs/promises';
+import { dirname, join, relative, resolve } from 'node:path';
+import { type RewriteOptions, rewriteModel } from '@ort-dora/rewriter';
+import { verifyModels } from '@ort-dora/verify';
+import { InvalidArgumentError, Option } from 'commander';
+import { type CombinedReport, combine, fusedModules, type NamedReport } from '../combined-report.js';
+import { CommandError } from '../errors.js';
+import { displayName, findModels, type ModelSet } from '../models.js';
+import { moduleSummary, moduleTable } from '../module-table.js';
+import { computeNorm } from '../norm-compute.js';
+import { jsonOption, type OutputOptions, printResult } from '../output.js';
+import { placeFolder, stageFolder } from '../output-folder.js';
+import type { Register } from '../program.js';
+import { modelBytes, writeReports } from '../report-files.js';
+import { count } from '../table.js';
+import { type Progress, painter, type Surroundings, startProgress } from '../terminal.js';
+
+interface RewriteCommandOptions extends OutputOptions {
+  readonly report?: string;
+  readonly html?: string;
+  readonly verify?: boolean;
+  readonly require?: number;
+  readonly scale: 'auto' | 'stored' | 'runtime';
+  readonly form: 'linear' | 'compose';
+  readonly target: 'auto' | 'cpu' | 'cuda';
+  readonly compact?: boolean;
+}
+
+export const registerRewrite: Register = (program, surroundings) => {
+  program
+    .command('rewrite')
+    .description('fuse each DoRA module of a model into one operator')
+    .argument('<MODEL>', 'an .onnx file, or a folder whose every .onnx file is rewritten')
+    .argument('<OUT>', 'the file (or folder) to write')
+    .option('--report <R.json>', 'write the report as JSON')
+    .option('--html <R.html>', 'write the report as an HTML page')
+    .option('--verify', 'prove the result equal: every module against float64, and whole outputs')
+    .option('--require <N>', 'end with exit code 3 if fewer than N modules are fused', parseCount)
+    .addOption(
+      new Option('--scale <WHEN>', 'compute the norm now, or in the graph')
+        .choices(['auto', 'stored', 'runtime'])
+        .default('auto'),
+    )
+    .addOption(
+      new Option('--form <FORM>', 'one operator, or one beside the visible base MatMul')
+        .choices(['linear', 'compose'])
+        .default('linear'),
+    )
+    .addOption(
+      new Option('--target <DEVICE>', 'device that bfloat16 function bodies are written for')
+        .choices(['auto', 'cpu', 'cuda'])
+        .default('auto'),
+    )
+    .option('--compact', 'write only the weights that are still used')
+    .addOption(jsonOption())
+    .action((model: string, out: string, options: RewriteCommandOptions) => rewrite(model, out, options, surroundings));
+};
+
+async function rewrite(
+  model: string,
+  out: string,
+  options: RewriteCommandOptions,
+  surroundings: Surroundings,
+): Promise<void> {
+  const { stdout, stderr } = surroundings;
+  const set = await findModels(model);
+  const progress = startProgress(stderr);
+  let report: CombinedReport;
+  let reports: readonly NamedReport[];
+  try {
+    reports =
+      set.kind === 'file'
+        ? [await rewriteFile(set, model, out, options, progress, surroundings)]
+        : await rewriteFolder(set, out, options, progress, surroundings);
+    report = combine(set, reports);
+    await writeReports(report, options, {
+      command: commandLine(model, out, options),
+      bytes: await modelBytes(set, out),
+    });
+  } finally {
+    progress.end();
+  }
+  const paint = painter(stdout);
+  printResult(stdout, options, { ...report, output: out }, () => [
+    ...reports.flatMap((named) => [
+      ...(set.kind === 'folder' ? [paint('bold', named.name)] : []),
+      ...(named.report.modules.length > 0 ? [...moduleTable(named.report, named.report.verification), ''] : []),
+    ]),
+    paint(report.verification?.passed === false ? 'red' : 'bold', closingLine(report, out)),
+  ]);
+  checkOutcome(report, out, options);
+}
+
+async function rewriteFile(
+  set: ModelSet,
+  path: string,
+  out: string,
+  options: RewriteCommandOptions,
+  progress: Progress,
+  { signal }: Surroundings,
+): Promise<NamedReport> {
+  const name = displayName(set, path);
+  await mkdir(dirname(resolve(out)), { recursive: true });
+  const { report } = await rewriteModel(path, out, rewriteOptions(options, name, progress, signal));
+  if (!options.verify) return { name, report };
+  const fused = report.modules.filter((module) => module.status === 'fused');
+  const verification = await verifyModels(path, out, {
+    modules: fused,
+    signal,
+    onProgress: (step, fraction) => progress.update(`${name}: verifying, ${step}`, fraction),
+  });
+  return { name, report: { ...report, verification } };
+}
+
+/** Every model of the folder and its other files, staged beside OUT and put in place when all of it is there. */
+async function rewriteFolder(
+  set: ModelSet,
+  out: string,
+  options: RewriteCommandOptions,
+  progress: Progress,
+  surroundings: Surroundings,
+): Promise<NamedReport[]> {
+  if (resolve(out) === resolve(set.root)) {
+    throw new CommandError('failed', `OUT is MODEL itself (${out}); the input is never changed: give another folder`);
+  }
+  const stage = await stageFolder(set, out);
+  try {
+    const reports: NamedReport[] = [];
+    for (const path of set.models) {
+      surroundings.signal.throwIfAborted();
+      reports.push(
+        await rewriteFile(set, path, join(stage, relative(set.root, path)), options, progress, surroundings),
+      );
+    }
+    await placeFolder(stage, out);
+    return reports;
+  } finally {
+    await rm(stage, { recursive: true, force: true });
+  }
+}
+
+function rewriteOptions(
+  options: RewriteCommandOptions,
+  name: string,
+  progress: Progress,
+  signal: AbortSignal,
+): RewriteOptions {
+  const { scale, form, target, compact = false } = options;
+  return {
+    scale,
+    form,
+    target,
+    compact,
+    compute: computeNorm,
+    signal,
+    onProgress: (event) => {
+      switch (event.stage) {
+        case 'search':
+          return progress.update(`${name}: looking for DoRA modules`);
+        case 'fuse':
+          return progress.update(`${name}: fusing ${event.path}`, event.done / event.total);
+        case 'write':
+          return progress.update(`${name}: writing`);
+      }
+    },
+  };
+}
+
+/** `27 of 27 DoRA modules fused; verified: worst module error 0.9× the original's, …`. */
+function closingLine(report: CombinedReport, out: string): string {
+  const nothing = report.totals.fused === 0 ? `; ${out} is equivalent to ${report.model}` : '';
+  return [`${moduleSummary(report)}${nothing}`, report.verification?.summary].filter(Boolean).join('; ');
+}
+
+/** The command as a person would type it again. */
+function commandLine(model: string, out: string, options: RewriteCommandOptions): string {
+  const { report, html, verify, require: required, scale, form, target, compact } = options;
+  const words = [
+    ...(report === undefined ? [] : ['--report', report]),
+    ...(html === undefined ? [] : ['--html', html]),
+    ...(verify ? ['--verify'] : []),
+    ...(required === undefined ? [] : ['--require', String(required)]),
+    ...(scale === 'auto' ? [] : ['--scale', scale]),
+    ...(form === 'linear' ? [] : ['--form', form]),
+    ...(target === 'auto' ? [] : ['--target', target]),
+    ...(compact ? ['--compact'] : []),
+  ];
+  return ['ort-dora', 'rewrite', model, out, ...words].map(shellWord).join(' ');
+}
+
+const shellWord = (word: string) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
+
+function checkOutcome(report: CombinedReport, out: string, { require: required }: RewriteCommandOptions): void {
+  const { verification } = report;
+  if (verification && !verification.passed) {
+    throw new CommandError(
+      'unsatisfied',
+      `${out} is not equal to ${report.model}: ${verification.summary}; do not use it`,
+    );
+  }
+  if (required !== undefined && fusedModules(report) < required) {
+    throw new CommandError(
+      'unsatisfied',
+      `${report.model}: ${count(fusedModules(report), 'module')} fused where --require asks for ${required}; ort-dora inspect says why the others were left alone`,
+    );
+  }
+}
+
+function parseCount(text: string): number {
+  if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('it must be a whole number of at least 0.');
+  return Number(text);
+}

@@ -1,0 +1,79 @@
+/** `ort-dora verify`: the same inputs to two models, and a judgement of the difference. */
+
+import { type VerificationResult, verifyModels } from '@ort-dora/verify';
+import { InvalidArgumentError } from 'commander';
+import { CommandError } from '../errors.js';
+import { findModels } from '../models.js';
+import { jsonOption, type OutputOptions, printResult } from '../output.js';
+import type { Register } from '../program.js';
+import { type Column, table } from '../table.js';
+import { painter, startProgress } from '../terminal.js';
+
+interface VerifyCommandOptions extends OutputOptions {
+  readonly inputs?: string;
+  readonly tolerance?: number;
+}
+
+export const registerVerify: Register = (program, { stdout, stderr, signal }) => {
+  program
+    .command('verify')
+    .description('run two models on the same inputs and judge the difference')
+    .argument('<MODEL_A>', 'the original: an .onnx file')
+    .argument('<MODEL_B>', 'the model to judge by it: an .onnx file')
+    .option('--inputs <F.npz>', 'inputs by name, from numpy.savez (default: generated ones, of several sizes)')
+    .option('--tolerance <T>', 'replace the rule by: |A − B| at most T times the largest |A|', parseTolerance)
+    .addOption(jsonOption())
+    .action(async (a: string, b: string, options: VerifyCommandOptions) => {
+      const [original, rewritten] = [await singleModel(a), await singleModel(b)];
+      const progress = startProgress(stderr);
+      let result: VerificationResult;
+      try {
+        result = await verifyModels(original, rewritten, {
+          signal,
+          onProgress: (step, fraction) => progress.update(`verifying: ${step}`, fraction),
+          ...(options.inputs !== undefined && { inputs: options.inputs }),
+          ...(options.tolerance !== undefined && { tolerance: options.tolerance }),
+        });
+      } finally {
+        progress.end();
+      }
+      const paint = painter(stdout);
+      printResult(stdout, options, result, () => [
+        ...outputTable(result),
+        '',
+        ...result.notes,
+        paint(result.passed ? 'green' : 'red', result.summary),
+      ]);
+      if (!result.passed) throw new CommandError('unsatisfied', `${b} is not equal to ${a}: ${result.summary}`);
+    });
+};
+
+async function singleModel(path: string): Promise<string> {
+  const { kind, models } = await findModels(path);
+  if (kind === 'folder' && models.length > 1) {
+    throw new CommandError('failed', `${path} holds ${models.length} models; give two .onnx files to compare`);
+  }
+  return models[0]!;
+}
+
+function parseTolerance(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !Number.isFinite(value) || value < 0) {
+    throw new InvalidArgumentError('it must be a number of at least 0, such as 1e-3.');
+  }
+  return value;
+}
+
+type Output = VerificationResult['outputs'][number];
+
+const columns: readonly Column<Output>[] = [
+  { title: 'OUTPUT', value: ({ name }) => name },
+  { title: 'TYPE', value: ({ type }) => type },
+  { title: 'MAX |A−B|', align: 'right', value: ({ maxAbs }) => maxAbs.toExponential(2) },
+  { title: 'OF MAX |A|', align: 'right', value: ({ maxRelative }) => maxRelative.toExponential(2) },
+  { title: 'COSINE', align: 'right', value: ({ cosine }) => cosine.toFixed(8) },
+  { title: 'STATUS', value: ({ passed }) => (passed ? 'equal' : 'NOT EQUAL') },
+];
+
+/** The figures of whole outputs, one line each. */
+export const outputTable = ({ outputs }: VerificationResult): string[] => table(outputs, columns);

@@ -1,0 +1,49 @@
+/** A folder as output: built in a hidden folder beside its place, then moved there. */
+
+import { copyFile, mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join, relative, resolve } from 'node:path';
+import { externalFiles } from './external-files.js';
+import { exists, type ModelSet } from './models.js';
+
+/**
+ * A new folder beside `out` that holds copies of everything in the set but the models and their external data: the
+ * rewrite brings those.
+ */
+export async function stageFolder(set: ModelSet, out: string): Promise<string> {
+  const place = resolve(out);
+  await mkdir(dirname(place), { recursive: true });
+  const stage = await mkdtemp(join(dirname(place), `.${basename(place)}.partial-`));
+  try {
+    const weights = await externalFiles(set.models);
+    for (const file of set.others.filter((other) => !weights.has(resolve(other)))) {
+      await copyInto(stage, relative(set.root, file), file);
+    }
+    for (const model of set.models) await mkdir(dirname(join(stage, relative(set.root, model))), { recursive: true });
+    return stage;
+  } catch (error) {
+    await rm(stage, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+async function copyInto(stage: string, name: string, from: string): Promise<void> {
+  const to = join(stage, name);
+  await mkdir(dirname(to), { recursive: true });
+  await copyFile(from, to);
+}
+
+/** Moves what was staged to its place: the folder as a whole, or file by file into one that is there already. */
+export async function placeFolder(stage: string, out: string): Promise<void> {
+  const place = resolve(out);
+  if (!(await exists(place))) return rename(stage, place);
+  const entries = await readdir(stage, { recursive: true, withFileTypes: true });
+  const files = entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(relative(stage, entry.parentPath), entry.name));
+  // Models last: whatever a model in its place refers to is in its place by then.
+  files.sort((a, b) => Number(a.endsWith('.onnx')) - Number(b.endsWith('.onnx')));
+  for (const name of files) {
+    await mkdir(dirname(join(place, name)), { recursive: true });
+    await rename(join(stage, name), join(place, name));
+  }
+}

@@ -22,17 +22,14 @@ std::string RealPath(const std::string& path) {
   return realpath(path.c_str(), resolved) != nullptr ? std::string(resolved) : path;
 }
 
-// A library of the same soname that is mapped already wins over the file named: ask what was mapped.
-std::string MappedPath(void* handle) {
+// The file of the ONNX Runtime that is in the process already, as onnxruntime-node's binding asks for it: by soname. Empty if none is.
+std::string MappedLibrary() {
+  void* handle = dlopen("libonnxruntime.so.1", RTLD_NOW | RTLD_NOLOAD);
+  if (handle == nullptr) return {};
   link_map* map = nullptr;
-  if (dlinfo(handle, RTLD_DI_LINKMAP, &map) != 0 || map == nullptr) return {};
-  return RealPath(map->l_name);
-}
-
-bool IsMapped(const std::string& path) {
-  void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_NOLOAD);
-  if (handle != nullptr) dlclose(handle);
-  return handle != nullptr;
+  const std::string path = dlinfo(handle, RTLD_DI_LINKMAP, &map) == 0 && map != nullptr ? RealPath(map->l_name) : "unknown";
+  dlclose(handle);
+  return path;
 }
 
 }  // namespace
@@ -44,11 +41,10 @@ OrtLibrary LoadOrtLibrary(const std::string& path) {
     if (wanted != library.path) throw std::runtime_error("ONNX Runtime is already loaded from " + library.path + "; " + wanted + " cannot be loaded beside it");
     return library;
   }
-  const bool was_mapped = IsMapped(wanted);
+  const std::string mapped = MappedLibrary();
+  if (!mapped.empty() && mapped != wanted) throw std::runtime_error("another ONNX Runtime is in this process: " + mapped + ", not " + wanted);
   void* handle = dlopen(wanted.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
   if (handle == nullptr) throw std::runtime_error(std::string("ONNX Runtime cannot be loaded: ") + dlerror());
-  const std::string mapped = MappedPath(handle);
-  if (mapped != wanted) throw std::runtime_error("another ONNX Runtime is in this process: " + mapped + ", not " + wanted);
   auto get_base = reinterpret_cast<const OrtApiBase* (*)()>(dlsym(handle, "OrtGetApiBase"));
   if (get_base == nullptr) throw std::runtime_error(wanted + " is not ONNX Runtime: it has no OrtGetApiBase");
   const OrtApiBase* base = get_base();
@@ -57,7 +53,7 @@ OrtLibrary LoadOrtLibrary(const std::string& path) {
     throw std::runtime_error(wanted + " is ONNX Runtime " + base->GetVersionString() + ", which lacks C API version " + std::to_string(kOrtApiVersion));
   }
   Ort::InitApi(api);
-  library = {mapped, base->GetVersionString(), was_mapped};
+  library = {wanted, base->GetVersionString(), !mapped.empty()};
   loaded = true;
   return library;
 }

@@ -9,7 +9,7 @@ export async function externalFiles(models: readonly string[]): Promise<Set<stri
   for (const path of models) {
     const model = await openModel(path);
     try {
-      for (const { place } of externalTensors(model.proto)) files.add(resolve(dirname(path), place.location));
+      for (const { place } of externalTensors(model.model)) files.add(resolve(dirname(path), place.location));
     } finally {
       await model.close();
     }

@@ -1,7 +1,14 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { DataType, decodeModel, encodeModel, type ModelProto, type TensorProto } from '@ort-dora/onnx';
+import {
+  DataType,
+  decodeModel,
+  encodeModel,
+  type ModelProto,
+  setExternalLocation,
+  type TensorProto,
+} from '@ort-dora/onnx';
 import { zipSync } from 'fflate';
 import { afterAll, expect, test } from 'vitest';
 import { branchModel } from './graph/fixture/branch-model.js';
@@ -233,6 +240,26 @@ test('given inputs are used, and must fit', async () => {
   const empty = join(folder, 'empty.npz');
   writeFileSync(empty, zipSync({}));
   await expect(verify(original, { inputs: empty })).rejects.toThrow('has no array "x"; it has none');
+});
+
+test('weights in external data are found, by the edited copies too', async () => {
+  const external = mkdtempSync(join(folder, 'external-'));
+  const model = decodeModel(new Uint8Array(readFileSync(original)));
+  const chunks: Uint8Array[] = [];
+  let offset = 0;
+  for (const tensor of model.graph!.initializer.filter(({ rawData }) => rawData && rawData.length > 1000)) {
+    const data = tensor.rawData!;
+    setExternalLocation(tensor, { location: 'weights.bin', offset, length: data.length });
+    chunks.push(data);
+    offset += data.length;
+  }
+  writeFileSync(join(external, 'weights.bin'), Buffer.concat(chunks));
+  const path = join(external, 'model.onnx');
+  writeFileSync(path, encodeModel(model));
+  const result = await verify(path);
+  expect(chunks.length).toBeGreaterThan(2);
+  expect(result).toMatchObject({ passed: true, unchecked: [], modules: [{ passed: true }] });
+  expect((await verifyModels(path, original, { modules: [module] })).passed).toBe(true);
 });
 
 test('models with other inputs or outputs are not compared', async () => {

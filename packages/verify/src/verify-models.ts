@@ -181,7 +181,7 @@ async function choosePrecision(
   const float32 = usesHalf(original.proto) ? float32Runnable(original) : undefined;
   const own = { path: original.path };
   try {
-    await withSession(own, 'stock', settings, async () => {});
+    if (float32) await withSession(own, 'stock', settings, async () => {});
   } catch (cause) {
     if (float32 === undefined) throw cause;
     notes.push(
@@ -253,7 +253,8 @@ function summarize(outputs: readonly OutputResult[], modules: readonly ModuleRes
     return `not equal: output ${first.name}${others}: ${first.reason}`;
   }
   const worstOutput = Math.max(0, ...outputs.map(({ maxRelative }) => maxRelative));
-  const whole = `outputs within ${worstOutput.toExponential(1)} of max|y|`;
+  const whole =
+    worstOutput === 0 ? 'outputs equal to the bit' : `outputs within ${worstOutput.toExponential(1)} of max|y|`;
   if (modules.length === 0) return `verified: ${whole}`;
   const worst = Math.max(...modules.map(({ ratio }) => ratio));
   return `verified: worst module error ${worst.toFixed(2)}× the original's, ${whole}`;

@@ -1,0 +1,33 @@
+import { expect, test } from 'vitest';
+import { painter, startProgress } from './terminal.js';
+
+function sink(isTTY: boolean) {
+  const parts: string[] = [];
+  return { isTTY, columns: 60, write: (part: string) => parts.push(part), text: () => parts.join('') };
+}
+
+test('off a terminal, progress is one plain line for each new thing', () => {
+  const out = sink(false);
+  const progress = startProgress(out);
+  progress.update('fusing a', 0.1);
+  progress.update('fusing a', 0.2);
+  progress.update('fusing b\nc', 0.5);
+  progress.end();
+  expect(out.text()).toBe('fusing a\nfusing b c\n');
+});
+
+test('on a terminal, progress is a bar redrawn in place and taken away at the end', () => {
+  const out = sink(true);
+  const progress = startProgress(out);
+  progress.update(`fusing ${'x'.repeat(200)}`, 0.5);
+  expect(out.text()).toContain('━'.repeat(12) + '─'.repeat(12));
+  expect(out.text().replaceAll('\r', '').replaceAll('\u001b[2K', '').length).toBeLessThanOrEqual(60);
+  progress.end();
+  expect(out.text().endsWith('\r\u001b[2K')).toBe(true);
+  expect(out.text()).not.toContain('\n');
+});
+
+test('colours are for terminals', () => {
+  expect(painter(sink(false))('red', 'no')).toBe('no');
+  expect(painter(sink(true))('red', 'no')).toBe('\u001b[31mno\u001b[0m');
+});

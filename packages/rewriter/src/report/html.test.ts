@@ -153,6 +153,25 @@ test('a model without DoRA, an inspection, and one that was not verified', () =>
   expect(text(reportPage(report([fused('a')])))).toContain('not verified');
 });
 
+test('what was run is said: how, on which inputs, and which were not used', () => {
+  const runs = [
+    { inputs: { ids: [1, 7] }, skipped: null },
+    { inputs: { ids: [0, 7] }, skipped: 'Reshape failed' },
+  ];
+  const details = {
+    executions: ['stock', 'library'],
+    runs,
+    unchecked: [{ path: 'in.branch', adapter: null, reason: 'it is in an If' }],
+  };
+  const words = text(reportPage(report([fused('a')], { ...verification([errors('a', 1e-6, 1e-6)]), ...details })));
+  expect(words).toContain(
+    'on stock ONNX Runtime, its operators inlined from the functions in the file, and with the operator library’s kernels.',
+  );
+  expect(words).toContain('2 sets of inputs');
+  expect(words).toContain('not used: Reshape failed');
+  expect(words).toContain('in.branch was judged with the whole model only: it is in an If');
+});
+
 test('errors of zero and errors that are no number are drawn, not dropped', () => {
   const page = reportPage(
     report([fused('a'), fused('b')], verification([errors('a', 0, 0), errors('b', 1e-7, Number.NaN, false)])),

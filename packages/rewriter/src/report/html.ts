@@ -32,6 +32,13 @@ export interface DetailedVerification extends ReportVerification {
   /** Modules that could not be judged by themselves. */
   readonly unchecked?: readonly { readonly path: string; readonly adapter: string | null; readonly reason: string }[];
   readonly notes?: readonly string[];
+  /** Ways in which the rewritten model was run: `stock`, `library`. */
+  readonly executions?: readonly string[];
+  /** Sets of inputs: dims by name; why a set was not used, or null. */
+  readonly runs?: readonly {
+    readonly inputs: Readonly<Record<string, readonly number[]>>;
+    readonly skipped: string | null;
+  }[];
 }
 
 type ModuleErrors = DetailedVerification['modules'][number];
@@ -99,7 +106,7 @@ function heading(report: RewriteReport, verification: DetailedVerification | und
 <div class="eyebrow"><span class="mark">ort-dora</span>${verdict}</div>
 <p class="quiet">${mode === 'inspect' ? 'Inspection of' : 'Rewrite of'}</p>
 <h1 class="name">${report.model}</h1>
-<p class="lead">${lead(totals, mode)} ${verification?.summary}</p>
+<p class="lead">${lead(totals, mode)} ${verification?.summary !== undefined && sentence(verification.summary)}</p>
 <p class="facts">${facts.join(' · ')}</p>
 </header>`;
 }
@@ -112,6 +119,8 @@ function lead(totals: RewriteReport['totals'], mode: RewriteReport['mode']): str
   const before = already > 0 ? ` ${already} had been fused before.` : '';
   return `${integer(fused)} of ${plural(modules, 'DoRA module')} ${would} fused.${before}`;
 }
+
+const sentence = (text: string) => `${text.slice(0, 1).toUpperCase()}${text.slice(1)}.`;
 
 function tiles(report: RewriteReport, context: PageContext, errors: readonly ModuleErrors[]): Markup {
   const { totals } = report;
@@ -265,21 +274,43 @@ function exportForm({ form }: FusedModuleReport): string {
   return `${form.base === 'adapted' ? 'chained' : form.base}, ${norm}`;
 }
 
-function outputSection({ outputs, unchecked = [], notes = [] }: DetailedVerification): Markup {
+function outputSection(verification: DetailedVerification): Markup {
+  const { outputs, unchecked = [], notes = [] } = verification;
   return html`<section>
 <h2>Outputs of the whole model</h2>
-<p class="intro">Original and rewritten model on the same inputs: the largest difference relative to the largest value, and the cosine.</p>
+<p class="intro">Original and rewritten model on the same inputs: the largest difference relative to the largest value, and the cosine. ${executionsOf(verification)}</p>
 <table>
 <thead><tr><th>Output</th><th class="right">Largest difference</th><th class="right">Cosine</th><th>Status</th></tr></thead>
 <tbody>
-${outputs.map(
-  ({ name, maxRelative, cosine, passed, reason }) =>
-    html`<tr><td class="name"><code>${name}</code></td><td class="right inline" data-label="difference">${scientific(maxRelative)}</td><td class="right inline" data-label="cosine">${cosine.toFixed(8)}</td><td class="wide">${passed ? html`<span class="status">equal within the rule</span>` : status('failed')}${reason && html`<div class="why">${reason}</div>`}</td></tr>`,
-)}
+${outputs.map(outputRow)}
 </tbody>
 </table>
 ${unchecked.length + notes.length > 0 && html`<ul class="notes">${unchecked.map(({ path, reason }) => html`<li><code>${path}</code> was judged with the whole model only: ${reason}</li>`)}${notes.map((note) => html`<li>${note}</li>`)}</ul>`}
+${inputSets(verification)}
 </section>`;
+}
+
+const outputRow = ({ name, maxRelative, cosine, passed, reason }: DetailedVerification['outputs'][number]): Markup =>
+  html`<tr><td class="name"><code>${name}</code></td><td class="right inline" data-label="difference">${scientific(maxRelative)}</td><td class="right inline" data-label="cosine">${cosine.toFixed(8)}</td><td class="wide">${passed ? html`<span class="status">equal within the rule</span>` : status('failed')}${reason && html`<div class="why">${reason}</div>`}</td></tr>`;
+
+const executionNames: Readonly<Record<string, string>> = {
+  stock: 'on stock ONNX Runtime, its operators inlined from the functions in the file',
+  library: 'with the operator library’s kernels',
+};
+
+function executionsOf({ executions = [] }: DetailedVerification): string {
+  const names = executions.map((execution) =>
+    Object.hasOwn(executionNames, execution) ? executionNames[execution] : execution,
+  );
+  return names.length === 0 ? '' : `The rewritten model ran ${names.join(', and ')}.`;
+}
+
+function inputSets({ runs = [] }: DetailedVerification): Markup | false {
+  if (runs.length === 0) return false;
+  return html`<details><summary>${plural(runs.length, 'set')} of inputs</summary><ol>${runs.map(
+    ({ inputs, skipped }) =>
+      html`<li>${Object.entries(inputs).map(([name, dims]) => html`<code>${name}</code> [${dims.join(', ')}] `)}${skipped !== null && html`<div class="why">not used: ${skipped}</div>`}</li>`,
+  )}</ol></details>`;
 }
 
 function madeSection(report: RewriteReport, { command, versions = {} }: PageContext): Markup {

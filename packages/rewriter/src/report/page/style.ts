@@ -103,6 +103,10 @@ tr:has(+ tr.detail) td { border-bottom: 0; }
 .made { display: grid; grid-template-columns: max-content 1fr; gap: 4px 20px; font-size: 14px; margin: 10px 0 0; }
 .made dt { color: var(--quiet); }
 .made dd { margin: 0; overflow-wrap: anywhere; }
+details { margin-top: 12px; color: var(--quiet); font-size: 13.5px; }
+summary { cursor: pointer; }
+details ol { margin: 6px 0 0; padding-left: 22px; }
+details li { margin: 3px 0; overflow-wrap: anywhere; }
 ul.notes { margin: 12px 0 0; padding-left: 18px; color: var(--quiet); font-size: 13.5px; }
 
 @media (max-width: 820px) {

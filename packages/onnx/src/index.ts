@@ -8,6 +8,7 @@ export {
   stringAttribute,
   tensorAttribute,
 } from './attributes.js';
+export { removeDeadNodes } from './dead-nodes.js';
 export type { DecodeLimits } from './decode.js';
 export {
   type ElementType,
@@ -36,8 +37,12 @@ export {
   makeValueInfo,
 } from './factories.js';
 export * from './messages.js';
+export { getMetadata, type HasMetadata, setMetadata } from './metadata.js';
 export { decodeModel, encodeModel, encodeModelChunks } from './model-codec.js';
 export { type ByteRange, ModelFile, type OpenOptions, openModel, type TensorElements } from './model-file.js';
+export { ModelView } from './model-view.js';
+export { firstUnsorted, sortNodes } from './node-order.js';
+export { type Definition, Scope, type TensorType, type Use } from './scope.js';
 export {
   asElements,
   describeTensor,

@@ -44,5 +44,10 @@ export {
   type SkippedModuleReport,
 } from './report/report.js';
 export { RewriteError, type RewriteErrorCode } from './rewrite/error.js';
+export { type FolderRewriteResult, findModelFiles, type ModelPath, rewriteFolder } from './rewrite/folder.js';
 export type { InspectOptions, RewriteOptions, RewriteProgress, RewriteResult } from './rewrite/options.js';
+export { inspectModel, rewriteModel } from './rewrite/rewrite-model.js';
+export { inspectModelProto, rewriteModelProto, type TensorSource } from './rewrite/rewrite-proto.js';
+export { fileTensors } from './tensors/file.js';
+export { inlineTensor } from './tensors/inline.js';
 export type { FloatTensor, StoredTensor } from './tensors/stored-tensor.js';

@@ -1,9 +1,8 @@
-import { DataType, encodeModel, type ModelProto } from '@ort-dora/onnx';
+import { DataType, encodeModel, type ModelProto, makeNode, makeTensor, makeValueInfo } from '@ort-dora/onnx';
 import * as ort from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { matMul, relativeError, rounded, seeded, toBytes, transposed } from '../../test/support/numbers.js';
 import { optimizedOperators, runModel } from '../../test/support/ort.js';
-import { intAttribute, makeNode, rawTensor, tensorValueInfo } from '../protos.js';
 import { DATA_TYPE } from './body.js';
 import type { BodyTarget, FloatType, OperatorForm, Transposed } from './form.js';
 import { makeOperatorModel, operatorFunction, operatorSignature } from './function.js';
@@ -107,7 +106,7 @@ describe('DoraLinear', () => {
     const { w, a, b, g, bias } = data(base, adapter);
     const stored = { W: w, A: a, B: b, g, bias };
     const initializers = Object.entries(stored).map(([name, { dims, type, bytes }]) =>
-      rawTensor(name, DATA_TYPE[type], dims, bytes),
+      makeTensor(name, DATA_TYPE[type], dims, bytes),
     );
     const model = makeOperatorModel(form, { opset: 20, target: 'cuda', scaling, initializers });
     expect(await optimizedOperators(model)).toEqual(expected);
@@ -321,14 +320,14 @@ function overFloat32(model: ModelProto, form: OperatorForm): ModelProto {
   const node = graph.node[0]!;
   const signature = operatorSignature(form);
   const before = signature.inputs.map(({ name, type }) =>
-    makeNode('Cast', [name], [`${name}_cast`], [intAttribute('to', DATA_TYPE[type])]),
+    makeNode('Cast', [name], [`${name}_cast`], { attributes: { to: { int: DATA_TYPE[type] } } }),
   );
   const after = signature.outputs.map(({ name }) =>
-    makeNode('Cast', [`${name}_cast`], [name], [intAttribute('to', DataType.FLOAT)]),
+    makeNode('Cast', [`${name}_cast`], [name], { attributes: { to: { int: DataType.FLOAT } } }),
   );
   const renamed = { ...node, input: node.input.map((n) => `${n}_cast`), output: node.output.map((n) => `${n}_cast`) };
   graph.node = [...before, renamed, ...after];
-  graph.input = signature.inputs.map(({ name }) => tensorValueInfo(name, DataType.FLOAT));
-  graph.output = signature.outputs.map(({ name }) => tensorValueInfo(name, DataType.FLOAT));
+  graph.input = signature.inputs.map(({ name }) => makeValueInfo(name, DataType.FLOAT));
+  graph.output = signature.outputs.map(({ name }) => makeValueInfo(name, DataType.FLOAT));
   return model;
 }

@@ -1,15 +1,17 @@
-import type { AttributeProto, FunctionProto, ModelProto, NodeProto, TensorProto } from '@ort-dora/onnx';
 import {
-  float32Tensor,
-  floatAttribute,
-  floatAttributeReference,
-  int64Tensor,
-  intAttribute,
-  intsAttribute,
+  AttributeType,
+  type AttributeValue,
+  type FunctionProto,
+  type ModelProto,
+  makeFunction,
+  makeGraph,
+  makeModel,
   makeNode,
-  tensorAttribute,
-  tensorValueInfo,
-} from '../protos.js';
+  makeValueInfo,
+  type NodeProto,
+  type TensorProto,
+} from '@ort-dora/onnx';
+import { float32Tensor, int64Tensor } from '../tensors/make.js';
 import { type BodyAttribute, type BodyNode, type BodyWriter, DATA_TYPE } from './body.js';
 import { doraComposeBody } from './dora-compose.js';
 import { doraComposeGradBody } from './dora-compose-grad.js';
@@ -48,20 +50,15 @@ export function operatorFunction(form: OperatorForm, options: BodyOptions): Func
     throw new RangeError(`scaling: needed at opset ${opset}, where a function body cannot refer to the attribute`);
   }
   const signature = operatorSignature(form);
-  return {
-    name: form.op,
-    input: signature.inputs.map(({ name }) => name),
-    output: signature.outputs.map(({ name }) => name),
-    attribute: ['scaling', ...Object.keys(signature.integers)],
-    node: body(form, options, byReference ? undefined : options.scaling).nodes.map(toNodeProto),
-    docString: DESCRIPTION[form.op],
-    opsetImport: [{ domain: '', version: BigInt(opset) }],
-    domain: DORA_DOMAIN,
-    attributeProto: [],
-    valueInfo: [],
+  return makeFunction(DORA_DOMAIN, form.op, {
     overload: overloadName(form, options),
-    metadataProps: [],
-  };
+    inputs: signature.inputs.map(({ name }) => name),
+    outputs: signature.outputs.map(({ name }) => name),
+    attributes: ['scaling', ...Object.keys(signature.integers)],
+    nodes: body(form, options, byReference ? undefined : options.scaling).nodes.map(toNodeProto),
+    opsets: { '': opset },
+    docString: DESCRIPTION[form.op],
+  });
 }
 
 /** A node that calls the operator of `form`. */
@@ -76,16 +73,14 @@ export function operatorNode(
     readonly metadataProps?: NodeProto['metadataProps'];
   },
 ): NodeProto {
-  const attributes: AttributeProto[] = [
-    floatAttribute('scaling', call.scaling),
-    ...Object.entries(operatorSignature(form).integers).map(([name, value]) => intAttribute(name, value)),
-  ];
-  return makeNode(form.op, call.inputs, call.outputs, attributes, {
+  const integers = Object.entries(operatorSignature(form).integers).map(([name, int]) => [name, { int }] as const);
+  const node = makeNode(form.op, call.inputs, call.outputs, {
     domain: DORA_DOMAIN,
     overload: overloadName(form, options),
+    attributes: { scaling: { float: call.scaling }, ...Object.fromEntries(integers) },
     ...(call.name === undefined ? {} : { name: call.name }),
-    ...(call.metadataProps === undefined ? {} : { metadataProps: call.metadataProps }),
   });
+  return { ...node, metadataProps: [...(call.metadataProps ?? [])] };
 }
 
 /** One input or output of an operator form. */
@@ -159,37 +154,26 @@ export function makeOperatorModel(
   const signature = operatorSignature(form);
   const initializers = options.initializers ?? [];
   const stored = new Set(initializers.map(({ name }) => name));
-  const info = ({ name, type }: OperatorValue) => tensorValueInfo(name, DATA_TYPE[type]);
-  return {
-    irVersion: BigInt(OVERLOAD_IR_VERSION),
-    producerName: 'ort-dora',
-    graph: {
-      node: [
-        operatorNode(form, options, {
-          inputs: signature.inputs.map(({ name }) => name),
-          outputs: signature.outputs.map(({ name }) => name),
-          scaling: options.scaling,
-          name: form.op,
-        }),
-      ],
-      name: form.op,
-      initializer: [...initializers],
-      input: signature.inputs.filter(({ name }) => !stored.has(name)).map(info),
-      output: signature.outputs.map(info),
-      valueInfo: [],
-      quantizationAnnotation: [],
-      sparseInitializer: [],
-      metadataProps: [],
-    },
-    opsetImport: [
-      { domain: '', version: BigInt(options.opset) },
-      { domain: DORA_DOMAIN, version: BigInt(DORA_OPSET_VERSION) },
+  const info = ({ name, type }: OperatorValue) => makeValueInfo(name, DATA_TYPE[type]);
+  const graph = makeGraph(form.op, {
+    inputs: signature.inputs.filter(({ name }) => !stored.has(name)).map(info),
+    outputs: signature.outputs.map(info),
+    initializers,
+    nodes: [
+      operatorNode(form, options, {
+        inputs: signature.inputs.map(({ name }) => name),
+        outputs: signature.outputs.map(({ name }) => name),
+        scaling: options.scaling,
+        name: form.op,
+      }),
     ],
-    metadataProps: [],
-    trainingInfo: [],
+  });
+  return makeModel(graph, {
+    irVersion: OVERLOAD_IR_VERSION,
+    producerName: 'ort-dora',
+    opsets: { '': options.opset, [DORA_DOMAIN]: DORA_OPSET_VERSION },
     functions: options.withFunction === false ? [] : [operatorFunction(form, options)],
-    configuration: [],
-  };
+  });
 }
 
 const DESCRIPTION: Readonly<Record<OperatorName, string>> = {
@@ -217,21 +201,21 @@ function values(...pairs: readonly (readonly [name: string, type: FloatType])[])
 }
 
 function toNodeProto(node: BodyNode): NodeProto {
-  const attributes = Object.entries(node.attributes).map(([name, attribute]) => toAttributeProto(name, attribute));
-  return makeNode(node.opType, node.inputs, node.outputs, attributes);
+  const attributes = Object.entries(node.attributes).map(([name, attribute]) => [name, attributeValue(attribute)]);
+  return makeNode(node.opType, node.inputs, node.outputs, { attributes: Object.fromEntries(attributes) });
 }
 
-function toAttributeProto(name: string, attribute: BodyAttribute): AttributeProto {
+function attributeValue(attribute: BodyAttribute): AttributeValue {
   switch (attribute.kind) {
     case 'int':
-      return intAttribute(name, attribute.value);
+      return { int: attribute.value };
     case 'ints':
-      return intsAttribute(name, attribute.value);
+      return { ints: attribute.value };
     case 'float32Tensor':
-      return tensorAttribute(name, float32Tensor('', [], Float32Array.of(attribute.value)));
+      return { tensor: float32Tensor('', [], Float32Array.of(attribute.value)) };
     case 'int64Tensor':
-      return tensorAttribute(name, int64Tensor('', [attribute.value.length], attribute.value));
+      return { tensor: int64Tensor('', [attribute.value.length], attribute.value) };
     case 'floatReference':
-      return floatAttributeReference(name, attribute.attribute);
+      return { reference: attribute.attribute, of: AttributeType.FLOAT };
   }
 }

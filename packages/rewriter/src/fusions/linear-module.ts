@@ -1,7 +1,6 @@
 /** DoRA on a Linear layer: the parts that its fusions share, from structure to proof. */
-import type { NodeProto } from '@ort-dora/onnx';
+import { intAttribute, type NodeProto } from '@ort-dora/onnx';
 import type { FloatType } from '../functions/form.js';
-import { attributeInt } from '../match/attributes.js';
 import { type Composition, matchComposition } from '../match/composition.js';
 import type { Gain } from '../match/gain.js';
 import {
@@ -123,7 +122,7 @@ function matchOutput(scope: MatchScope, root: NodeProto, baseType: number | unde
   const readers = scope.readers(sum);
   const [cast] = readers;
   const isOnlyCast = cast !== undefined && readers.length === 1 && isStandard(cast, 'Cast') && !scope.isOutput(sum);
-  if (isOnlyCast && attributeInt(cast, 'to') === baseType) return cast.output[0] ?? '';
+  if (isOnlyCast && intAttribute(cast, 'to') === baseType) return cast.output[0] ?? '';
   return sum;
 }
 

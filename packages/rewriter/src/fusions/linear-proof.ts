@@ -1,6 +1,5 @@
 /** What must be proved of a {@link LinearModule} before it is replaced: one function an obligation. */
-import type { NodeProto, TensorProto } from '@ort-dora/onnx';
-import type { Delta } from '../match/delta.js';
+import type { NodeProto } from '@ort-dora/onnx';
 import type { Eye } from '../match/eye.js';
 import type { Gain } from '../match/gain.js';
 import type { LinearProduct } from '../match/product.js';
@@ -225,8 +224,7 @@ async function proveNorm(
       return mismatch(`the norm's B "${delta.loraB.source}" is not proved to be the adapter's`, delta.nodes.at(-1));
     }
   } else {
-    const proof = await proveFoldedDelta(context, module, delta, division);
-    if (!proof.matched) return proof;
+    return proveFolded(context, module, norm, delta.matrix);
   }
   const layer = innermostLayer(module.base);
   if (!(await proveSameMatrix(context, norm.weight, layer.weight))) {
@@ -263,18 +261,25 @@ async function proveEye(
   }
 }
 
-async function proveFoldedDelta(
+/** W + s·D with a D that the exporter has folded; where s is 1, which of the two is W is found by trying. */
+async function proveFolded(
   context: FusionContext,
   module: LinearModule,
-  delta: Extract<Delta, { kind: 'constant' }>,
-  node: NodeProto,
+  { weight, scaling, division }: Gain,
+  delta: MatrixTrace,
 ): Promise<Proof> {
-  const folded = storedMatrix(context, delta.matrix, delta.transposed);
   const a = matrixOf(context, module.lora.loraA);
   const b = matrixOf(context, module.lora.loraB);
-  const proved =
-    folded !== undefined && a !== undefined && b !== undefined && (await isProductOf(folded, b, a, context.signal));
-  return proved ? PROVED : mismatch(`"${delta.matrix.name ?? ''}" is not proved to be B·A`, node);
+  const layer = innermostLayer(module.base);
+  for (const [w, d] of scaling === 1
+    ? [[weight, delta] as const, [delta, weight] as const]
+    : [[weight, delta] as const]) {
+    const folded = matrixOf(context, d);
+    if (folded === undefined || a === undefined || b === undefined) continue;
+    if (!(await proveSameMatrix(context, w, layer.weight))) continue;
+    if (await isProductOf(folded, b, a, context.signal)) return PROVED;
+  }
+  return mismatch(`"${weight.source}" and "${delta.source}" are not proved to be the layer's W and B·A`, division);
 }
 
 /** One value and one orientation, or two stored matrices with the same numbers. */
@@ -288,9 +293,4 @@ async function proveSameMatrix(context: FusionContext, left: MatrixTrace, right:
 function matrixOf(context: FusionContext, trace: MatrixTrace): StoredMatrix | undefined {
   const tensor = context.tensor(trace.source);
   return tensor?.dims.length === 2 ? { tensor, transposed: trace.sourceTransposed } : undefined;
-}
-
-function storedMatrix(context: FusionContext, matrix: TensorProto, transposed: boolean): StoredMatrix | undefined {
-  const tensor = context.stored(matrix);
-  return tensor?.dims.length === 2 ? { tensor, transposed } : undefined;
 }

@@ -2,10 +2,10 @@
 import type { DoraComposeForm, DoraLinearForm, DoraScaleForm, Transposed } from '../functions/form.js';
 import { type MatrixTrace, plain, uncast, unwiden } from '../match/trace.js';
 import type { NormRequest } from '../norm/norm.js';
-import { float32Tensor } from '../protos.js';
 import type { ExportForm } from '../report/report.js';
 import { RewriteError } from '../rewrite/error.js';
 import { floatType, toFloat32 } from '../tensors/elements.js';
+import { float32Tensor } from '../tensors/make.js';
 import type { FloatTensor } from '../tensors/stored-tensor.js';
 import type { FusedDescription, RewriteContext } from './fusion.js';
 import { baseOutput, innermostLayer, type ProvenLinearModule } from './linear-module.js';

@@ -1,9 +1,9 @@
-import type { NodeProto, TensorProto } from '@ort-dora/onnx';
+import type { NodeProto } from '@ort-dora/onnx';
 import { type Eye, matchEye } from './eye.js';
 import { matchProduct } from './product.js';
 import { deeper, type MatchResult, matched, mismatch } from './result.js';
 import type { MatchScope } from './scope.js';
-import { isStandard, type MatrixTrace, traceMatrix, transposedTrace, uncast } from './trace.js';
+import { type MatrixTrace, traceMatrix, transposedTrace, uncast } from './trace.js';
 
 /** D = B·A `[out, in]` on the norm's path. */
 export type Delta =
@@ -18,14 +18,19 @@ export type Delta =
       readonly nodes: readonly NodeProto[];
     }
   /** Folded by the exporter: proved by multiplying B and A. */
-  | { readonly kind: 'constant'; readonly matrix: TensorProto; readonly transposed: boolean };
+  | { readonly kind: 'constant'; readonly matrix: MatrixTrace };
 
-/** Matches D: transposes and casts around a product of the factors, or a constant. */
+/** Matches a D that the exporter has folded. */
+export function matchFoldedDelta(scope: MatchScope, value: string): MatchResult<Delta> {
+  const { source, transposed } = unwrap(scope, value);
+  if (scope.constant(source) === undefined) return mismatch(`"${source}" is not a constant`, scope.producer(source));
+  const matrix = { value: source, transposed, source, sourceTransposed: transposed };
+  return matched({ kind: 'constant', matrix });
+}
+
+/** Matches D as computed in the graph: transposes and casts around a product of the factors. */
 export function matchDelta(scope: MatchScope, value: string): MatchResult<Delta> {
   const { source, transposed } = unwrap(scope, value);
-  const tensor = scope.constant(source);
-  if (tensor !== undefined) return matched({ kind: 'constant', matrix: tensor, transposed });
-
   const product = matchProduct(scope, source);
   if (!product.matched) return product;
   const { node, left, leftTransposed, right, addend } = product.value;
@@ -69,9 +74,4 @@ function unwrap(scope: MatchScope, value: string): { readonly source: string; re
     source = next;
   }
   return { source, transposed };
-}
-
-/** Whether a node could compute D's sum with W: used to tell W and D apart. */
-export function isProductNode(node: NodeProto | undefined): boolean {
-  return node !== undefined && (isStandard(node, 'MatMul') || isStandard(node, 'Gemm'));
 }

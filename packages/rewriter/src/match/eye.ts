@@ -1,5 +1,4 @@
-import { DataType, type NodeProto, type TensorProto } from '@ort-dora/onnx';
-import { attributeInt } from './attributes.js';
+import { DataType, intAttribute, type NodeProto, type TensorProto } from '@ort-dora/onnx';
 import { type MatchResult, matched, mismatch } from './result.js';
 import type { MatchScope } from './scope.js';
 import { isStandard, plain, uncast } from './trace.js';
@@ -37,7 +36,7 @@ function storedEye(matrix: TensorProto, node: NodeProto | undefined): MatchResul
 }
 
 function eyeLike(scope: MatchScope, node: NodeProto): MatchResult<Eye> {
-  const k = attributeInt(node, 'k') ?? 0;
+  const k = intAttribute(node, 'k') ?? 0;
   if (k !== 0) return mismatch(`EyeLike has its ones on diagonal ${k}, not 0`, node, 1);
   const input = plain(scope, node.input[0] ?? '');
   const filler = scope.producer(input);
@@ -74,7 +73,7 @@ function withoutCasts(scope: MatchScope, value: string): string {
   let current = uncast(scope, value);
   for (let step = 0; step < 8; step++) {
     const node = scope.producer(current);
-    if (node === undefined || !isStandard(node, 'Cast') || attributeInt(node, 'to') === DataType.STRING) break;
+    if (node === undefined || !isStandard(node, 'Cast') || intAttribute(node, 'to') === DataType.STRING) break;
     current = uncast(scope, node.input[0] ?? '');
   }
   return current;

@@ -1,6 +1,5 @@
-import type { NodeProto } from '@ort-dora/onnx';
-import { attributeInt, attributeInts } from './attributes.js';
-import { type Delta, matchDelta } from './delta.js';
+import { intAttribute, intsAttribute, type NodeProto } from '@ort-dora/onnx';
+import { type Delta, matchDelta, matchFoldedDelta } from './delta.js';
 import { deeper, eitherOrder, type MatchResult, matched, mismatch } from './result.js';
 import { constantScalar } from './scalar.js';
 import type { MatchScope } from './scope.js';
@@ -46,9 +45,9 @@ export function matchQuotient(scope: MatchScope, division: NodeProto): MatchResu
   if (sum === undefined || !isStandard(sum, 'Add')) {
     return mismatch('what the norm is taken of is not a sum W + s·B·A', sum ?? reduction, 3);
   }
-  const result = eitherOrder(sum, (weight, scaled) => {
+  const split = (weight: string, scaled: string, folded: boolean): MatchResult<Gain> => {
     const scale = matchScaled(scope, scaled);
-    const delta = matchDelta(scope, scale.value);
+    const delta = folded ? matchFoldedDelta(scope, scale.value) : matchDelta(scope, scale.value);
     if (!delta.matched) return deeper(delta, 4);
     return matched({
       division,
@@ -57,15 +56,21 @@ export function matchQuotient(scope: MatchScope, division: NodeProto): MatchResu
       scaling: scale.scaling,
       delta: delta.value,
     });
-  });
-  return result;
+  };
+  // A folded D is a constant like W: it is only looked for where no product is found, and taken to be the scaled side.
+  const computed = eitherOrder(sum, (weight, scaled) => split(weight, scaled, false));
+  if (computed.matched) return computed;
+  const scaledFirst = matchScaled(scope, sum.input[0] ?? '').scaling !== 1;
+  const [weight = '', scaled = ''] = scaledFirst ? sum.input.toReversed() : sum.input;
+  const folded = split(weight, scaled, true);
+  return folded.matched ? folded : computed;
 }
 
 /** The axis of a norm that drops one axis of a matrix; undefined where it does anything else. */
 function reducedAxis(scope: MatchScope, node: NodeProto): number | undefined {
-  if ((attributeInt(node, 'keepdims') ?? 1) !== 0) return undefined;
+  if ((intAttribute(node, 'keepdims') ?? 1) !== 0) return undefined;
   const [, axesInput = ''] = node.input;
-  const axes = axesInput === '' ? attributeInts(node, 'axes') : scope.integers(axesInput);
+  const axes = axesInput === '' ? intsAttribute(node, 'axes') : scope.integers(axesInput);
   const [axis] = axes ?? [];
   if (axes?.length !== 1 || axis === undefined) return undefined;
   // The operand is a sum with a traced matrix, so its rank is 2.
@@ -95,7 +100,7 @@ function matchRow(scope: MatchScope, value: string): MatchResult<string> {
     return matched(uncast(scope, node.input[0] ?? ''));
   }
   if (node !== undefined && isStandard(node, 'Unsqueeze')) {
-    const axes = attributeInts(node, 'axes') ?? scope.integers(node.input[1] ?? '');
+    const axes = intsAttribute(node, 'axes') ?? scope.integers(node.input[1] ?? '');
     if (axes?.length !== 1 || axes[0] !== 0) return mismatch('g is not unsqueezed to a row [1, out]', node);
     return matched(uncast(scope, node.input[0] ?? ''));
   }

@@ -1,13 +1,16 @@
-import type {
-  FunctionProto,
-  GraphProto,
-  NodeProto,
-  StringStringEntryProto,
-  TensorProto,
-  ValueInfoProto,
+import {
+  type FunctionProto,
+  floatAttribute,
+  type GraphProto,
+  intAttribute,
+  intsAttribute,
+  type NodeProto,
+  type StringStringEntryProto,
+  type TensorProto,
+  tensorAttribute,
+  type ValueInfoProto,
 } from '@ort-dora/onnx';
-import { float32Tensor, int64Tensor } from '../protos.js';
-import { attributeFloat, attributeInt, attributeInts, attributeTensor } from './attributes.js';
+import { float32Tensor, int64Tensor } from '../tensors/make.js';
 import { inferOutputs, type Shape, type ValueType } from './inference.js';
 import type { MatchScope } from './scope.js';
 import { isStandard } from './trace.js';
@@ -317,13 +320,13 @@ function tensorType({ dataType, dims }: TensorProto): ValueType {
 }
 
 function constantTensor(node: NodeProto): TensorProto | undefined {
-  const tensor = attributeTensor(node, 'value');
+  const tensor = tensorAttribute(node, 'value');
   if (tensor !== undefined) return tensor;
-  const float = attributeFloat(node, 'value_float');
+  const float = floatAttribute(node, 'value_float');
   if (float !== undefined) return float32Tensor('', [], Float32Array.of(float));
-  const int = attributeInt(node, 'value_int');
+  const int = intAttribute(node, 'value_int');
   if (int !== undefined) return int64Tensor('', [], [int]);
-  const ints = attributeInts(node, 'value_ints');
+  const ints = intsAttribute(node, 'value_ints');
   return ints === undefined ? undefined : int64Tensor('', [ints.length], ints);
 }
 

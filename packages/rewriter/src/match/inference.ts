@@ -4,8 +4,14 @@
  * One pass over the nodes in order. It knows the operators that transformers are made of; whatever it does not know
  * stays unknown, and matching then asks no less than before: it refuses.
  */
-import { DataType, type NodeProto, type TensorProto } from '@ort-dora/onnx';
-import { attributeInt, attributeInts, attributeTensor } from './attributes.js';
+import {
+  DataType,
+  intAttribute,
+  intsAttribute,
+  type NodeProto,
+  type TensorProto,
+  tensorAttribute,
+} from '@ort-dora/onnx';
 
 export type Shape = readonly (number | undefined)[];
 
@@ -48,7 +54,7 @@ const where: Rule = (_, inputs) => [
 ];
 
 const eyeLike: Rule = (node, [first = {}]) => [
-  { elementType: attributeInt(node, 'dtype') ?? first.elementType, shape: first.shape },
+  { elementType: intAttribute(node, 'dtype') ?? first.elementType, shape: first.shape },
 ];
 
 const comparison: Rule = (_, inputs) => [{ elementType: DataType.BOOL, shape: broadcast(inputs) }];
@@ -69,15 +75,15 @@ const matMul: Rule = (_, [left = {}, right = {}]) => {
 };
 
 const gemm: Rule = (node, [left = {}, right = {}]) => {
-  const rows = (attributeInt(node, 'transA') ?? 0) === 0 ? left.shape?.[0] : left.shape?.[1];
-  const columns = (attributeInt(node, 'transB') ?? 0) === 0 ? right.shape?.[1] : right.shape?.[0];
+  const rows = (intAttribute(node, 'transA') ?? 0) === 0 ? left.shape?.[0] : left.shape?.[1];
+  const columns = (intAttribute(node, 'transB') ?? 0) === 0 ? right.shape?.[1] : right.shape?.[0];
   return [{ elementType: left.elementType ?? right.elementType, shape: [rows, columns] }];
 };
 
-const cast: Rule = (node, [first = {}]) => [{ elementType: attributeInt(node, 'to'), shape: first.shape }];
+const cast: Rule = (node, [first = {}]) => [{ elementType: intAttribute(node, 'to'), shape: first.shape }];
 
 const transpose: Rule = (node, [first = {}]) => {
-  const perm = attributeInts(node, 'perm');
+  const perm = intsAttribute(node, 'perm');
   const shape = perm === undefined ? first.shape?.toReversed() : perm.map((axis) => first.shape?.[axis]);
   return [{ elementType: first.elementType, shape }];
 };
@@ -89,7 +95,7 @@ const reshape: Rule = (node, [first = {}], known) => {
     const shape = rank === undefined ? undefined : Array<undefined>(rank).fill(undefined);
     return [{ elementType: first.elementType, shape }];
   }
-  const copies = (attributeInt(node, 'allowzero') ?? 0) === 0;
+  const copies = (intAttribute(node, 'allowzero') ?? 0) === 0;
   const sizes = target.map((size, axis) => (size === 0 && copies ? first.shape?.[axis] : size));
   const total = product(first.shape);
   const rest = product(sizes.filter((size) => size !== -1));
@@ -98,7 +104,7 @@ const reshape: Rule = (node, [first = {}], known) => {
 };
 
 const axesOf = (node: NodeProto, known: KnownValues, input: number): readonly number[] | undefined =>
-  attributeInts(node, 'axes') ?? ((node.input[input] ?? '') === '' ? undefined : known.integers(node.input[input]!));
+  intsAttribute(node, 'axes') ?? ((node.input[input] ?? '') === '' ? undefined : known.integers(node.input[input]!));
 
 const unsqueeze: Rule = (node, [first = {}], known) => {
   const axes = axesOf(node, known, 1);
@@ -123,7 +129,7 @@ const reduce: Rule = (node, [first = {}], known) => {
   const { elementType, shape } = first;
   if (shape === undefined || axes === undefined) return [{ elementType }];
   const reduced = new Set(axes.map((axis) => (axis < 0 ? axis + shape.length : axis)));
-  const keep = (attributeInt(node, 'keepdims') ?? 1) !== 0;
+  const keep = (intAttribute(node, 'keepdims') ?? 1) !== 0;
   return [
     {
       elementType,
@@ -136,7 +142,7 @@ const reduce: Rule = (node, [first = {}], known) => {
 
 const gather: Rule = (node, [data = {}, indices = {}]) => {
   if (data.shape === undefined || indices.shape === undefined) return [{ elementType: data.elementType }];
-  const axis = attributeInt(node, 'axis') ?? 0;
+  const axis = intAttribute(node, 'axis') ?? 0;
   const at = axis < 0 ? axis + data.shape.length : axis;
   const shape = [...data.shape.slice(0, at), ...indices.shape, ...data.shape.slice(at + 1)];
   return [{ elementType: data.elementType, shape }];
@@ -144,7 +150,7 @@ const gather: Rule = (node, [data = {}, indices = {}]) => {
 
 const concat: Rule = (node, inputs) => {
   const first = inputs.find(({ shape }) => shape !== undefined)?.shape;
-  const axis = attributeInt(node, 'axis') ?? 0;
+  const axis = intAttribute(node, 'axis') ?? 0;
   const at = axis < 0 ? axis + (first?.length ?? 0) : axis;
   const sizes = inputs.map(({ shape }) => shape?.[at]);
   const total = sizes.reduce<number | undefined>(
@@ -155,7 +161,7 @@ const concat: Rule = (node, inputs) => {
 };
 
 const filled: Rule = (node, _, known) => {
-  const value: TensorProto | undefined = attributeTensor(node, 'value');
+  const value: TensorProto | undefined = tensorAttribute(node, 'value');
   return [{ elementType: value?.dataType ?? DataType.FLOAT, shape: known.integers(node.input[0] ?? '') }];
 };
 

@@ -1,6 +1,6 @@
 import type { NodeProto } from '@ort-dora/onnx';
 import { type LinearProduct, matchLinearProduct } from './product.js';
-import { eitherOrder, firstMatch, type MatchResult, matched, mismatch } from './result.js';
+import { eitherOrder, type MatchResult, matched, mismatch } from './result.js';
 import type { MatchScope } from './scope.js';
 import { isStandard, type MatrixTrace, plain, unwiden } from './trace.js';
 
@@ -31,6 +31,7 @@ export function matchLinearLayer(scope: MatchScope, value: string): MatchResult<
     const product = matchLinearProduct(scope, left);
     if (!product.matched) return product;
     if (product.value.addend !== undefined) return mismatch('a Gemm with a bias has another one added', node);
+    if (scope.shape(right)?.length !== 1) return mismatch(`"${right}" is added, which is not a vector`, node);
     return matched(layer(output, product.value, right, [node]));
   });
 }
@@ -95,14 +96,10 @@ export function matchBaseTerm(
     if (uncast(minuend) === baseOutput) return matched({ kind: 'difference', subtrahend, node });
     return mismatch('the base term does not subtract the bias from the base layer', node);
   }
-  return firstMatch([
-    () => {
-      const product = matchLinearProduct(scope, term);
-      if (!product.matched) return product;
-      if (product.value.addend !== undefined) return mismatch('the recomputed base term adds a bias', node);
-      return matched({ kind: 'recomputed', product: product.value });
-    },
-  ]);
+  const product = matchLinearProduct(scope, term);
+  if (!product.matched) return product;
+  if (product.value.addend !== undefined) return mismatch('the recomputed base term adds a bias', node);
+  return matched({ kind: 'recomputed', product: product.value });
 }
 
 /** Where a vector comes from: through Identity and casts that lose nothing. */

@@ -1,5 +1,4 @@
-import type { NodeProto } from '@ort-dora/onnx';
-import { attributeFloat, attributeInt, hasAttribute } from './attributes.js';
+import { floatAttribute, intAttribute, type NodeProto } from '@ort-dora/onnx';
 import { type MatchResult, matched, mismatch } from './result.js';
 import type { MatchScope } from './scope.js';
 import { isStandard, type MatrixTrace, plain, traceMatrix, transposedTrace } from './trace.js';
@@ -35,7 +34,7 @@ export function matchProduct(scope: MatchScope, value: string): MatchResult<Prod
   }
   if (!isStandard(node, 'Gemm')) return mismatch(`expected a MatMul or Gemm, found ${node.opType}`, node);
   for (const factor of addend === '' ? ['alpha'] : ['alpha', 'beta']) {
-    if (hasAttribute(node, factor) && attributeFloat(node, factor) !== 1) {
+    if (floatAttribute(node, factor, 1) !== 1) {
       return mismatch(`the Gemm's ${factor} is not 1`, node);
     }
   }
@@ -44,8 +43,8 @@ export function matchProduct(scope: MatchScope, value: string): MatchResult<Prod
     node,
     output,
     left,
-    leftTransposed: (attributeInt(node, 'transA') ?? 0) !== 0,
-    right: (attributeInt(node, 'transB') ?? 0) !== 0 ? transposedTrace(trace) : trace,
+    leftTransposed: (intAttribute(node, 'transA') ?? 0) !== 0,
+    right: (intAttribute(node, 'transB') ?? 0) !== 0 ? transposedTrace(trace) : trace,
     addend: addend === '' ? undefined : addend,
   });
 }

@@ -1,5 +1,4 @@
-import { DataType } from '@ort-dora/onnx';
-import { attributeInt } from './attributes.js';
+import { DataType, intAttribute } from '@ort-dora/onnx';
 import type { MatchScope } from './scope.js';
 import { isStandard, plain } from './trace.js';
 
@@ -18,7 +17,7 @@ export function constantScalar(scope: MatchScope, value: string): number | undef
   const node = scope.producer(source);
   if (node === undefined || !isStandard(node, 'Cast')) return undefined;
   const number = constantScalar(scope, node.input[0] ?? '');
-  return number === undefined ? undefined : castNumber(number, attributeInt(node, 'to'));
+  return number === undefined ? undefined : castNumber(number, intAttribute(node, 'to'));
 }
 
 /** The number after a cast; undefined where the cast would have to round in a way that is not reproduced here. */

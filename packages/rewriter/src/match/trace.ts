@@ -1,6 +1,5 @@
 /** Following a value back to what it really is: through nodes that do not change it. */
-import { DataType, type NodeProto } from '@ort-dora/onnx';
-import { attributeInt, attributeInts } from './attributes.js';
+import { DataType, intAttribute, intsAttribute, type NodeProto } from '@ort-dora/onnx';
 import type { MatchScope } from './scope.js';
 
 /** Nodes walked back at most: far more than any exporter chains, and a bound for hostile files. */
@@ -73,7 +72,7 @@ export function isIdentity(scope: MatchScope, node: NodeProto): boolean {
   if (node.opType === 'Identity') return true;
   if (node.opType !== 'Cast') return false;
   const from = scope.elementType(node.input[0] ?? '');
-  return from !== undefined && from === attributeInt(node, 'to');
+  return from !== undefined && from === intAttribute(node, 'to');
 }
 
 /** Whether the node is one of the standard operators. */
@@ -85,13 +84,13 @@ export function isStandard(node: NodeProto, opType?: string): boolean {
 function isFloatCast(scope: MatchScope, node: NodeProto): boolean {
   if (!isStandard(node, 'Cast')) return false;
   const from = scope.elementType(node.input[0] ?? '');
-  return isFloat(from) && isFloat(attributeInt(node, 'to'));
+  return isFloat(from) && isFloat(intAttribute(node, 'to'));
 }
 
 function isWideningCast(scope: MatchScope, node: NodeProto): boolean {
   if (!isStandard(node, 'Cast')) return false;
   const from = scope.elementType(node.input[0] ?? '');
-  const to = attributeInt(node, 'to');
+  const to = intAttribute(node, 'to');
   return (from === DataType.FLOAT16 || from === DataType.BFLOAT16) && to === DataType.FLOAT;
 }
 
@@ -101,7 +100,7 @@ function isFloat(type: number | undefined): boolean {
 
 function isMatrixTranspose(scope: MatchScope, node: NodeProto): boolean {
   if (!isStandard(node, 'Transpose')) return false;
-  const perm = attributeInts(node, 'perm');
+  const perm = intsAttribute(node, 'perm');
   if (perm !== undefined) return perm.length === 2 && perm[0] === 1 && perm[1] === 0;
   return scope.shape(node.input[0] ?? '')?.length === 2;
 }

@@ -1,9 +1,8 @@
-import type { FunctionProto, NodeProto, TensorProto } from '@ort-dora/onnx';
+import { type FunctionProto, makeNode, type NodeProto, type TensorProto } from '@ort-dora/onnx';
 import { DATA_TYPE } from '../functions/body.js';
 import type { BodyOptions, OperatorForm } from '../functions/form.js';
 import { operatorFunction, operatorNode, operatorSignature } from '../functions/function.js';
 import type { GraphScope } from '../match/graph-scope.js';
-import { makeNode, tensorAttribute } from '../protos.js';
 import { tensorBytes } from '../tensors/numbers.js';
 
 /** What a fusion may do to the graph it works on. Nothing that anything else reads is ever removed. */
@@ -86,8 +85,8 @@ export class ScopeEditor implements GraphEditor {
       this.scope.addInitializer(named);
       this.#bytesSaved -= tensorBytes(named);
     } else {
-      const { name: _, ...value } = tensor;
-      const node = makeNode('Constant', [], [name], [tensorAttribute('value', value)], { name });
+      const value = { ...tensor, name: undefined };
+      const node = makeNode('Constant', [], [name], { name, attributes: { value: { tensor: value } } });
       this.#insert(before, node);
       this.scope.addNode(node, [{ elementType: tensor.dataType, shape: tensor.dims.map(Number) }]);
     }

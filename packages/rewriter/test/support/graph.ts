@@ -1,7 +1,17 @@
 /** Small graphs for unit tests of the matcher. */
-import { DataType, type GraphProto, type NodeProto, type TensorProto } from '@ort-dora/onnx';
+import {
+  type AttributeValue,
+  DataType,
+  type GraphProto,
+  inlineBytes,
+  makeGraph,
+  makeNode,
+  makeValueInfo,
+  type NodeProto,
+  type TensorProto,
+} from '@ort-dora/onnx';
 import { GraphScope, graphBody } from '../../src/match/graph-scope.js';
-import { float32Tensor, int64Tensor, makeNode, tensorValueInfo } from '../../src/protos.js';
+import { float32Tensor, int64Tensor } from '../../src/tensors/make.js';
 import { isSmall, numbersOf } from '../../src/tensors/numbers.js';
 
 export interface TestGraph {
@@ -13,17 +23,12 @@ export interface TestGraph {
 }
 
 export function testGraph({ inputs = {}, initializers = [], nodes, outputs = [] }: TestGraph): GraphProto {
-  return {
-    name: 'test',
-    node: [...nodes],
-    initializer: [...initializers],
-    input: Object.entries(inputs).map(([name, dims]) => tensorValueInfo(name, DataType.FLOAT, dims)),
-    output: outputs.map((name) => tensorValueInfo(name, DataType.FLOAT)),
-    valueInfo: [],
-    quantizationAnnotation: [],
-    sparseInitializer: [],
-    metadataProps: [],
-  };
+  return makeGraph('test', {
+    inputs: Object.entries(inputs).map(([name, dims]) => makeValueInfo(name, DataType.FLOAT, dims)),
+    outputs: outputs.map((name) => makeValueInfo(name, DataType.FLOAT)),
+    nodes,
+    initializers,
+  });
 }
 
 export function testScope(graph: TestGraph): GraphScope {
@@ -31,12 +36,17 @@ export function testScope(graph: TestGraph): GraphScope {
 }
 
 export function smallConstants(tensor: TensorProto): readonly number[] | undefined {
-  return isSmall(tensor) ? numbersOf(tensor.rawData ?? new Uint8Array(), tensor.dataType ?? 0) : undefined;
+  return isSmall(tensor) ? numbersOf(inlineBytes(tensor), tensor.dataType ?? 0) : undefined;
 }
 
-/** `y = Op(a, b)`. */
-export function op(opType: string, inputs: readonly string[], output: string, ...attributes: NodeProto['attribute']) {
-  return makeNode(opType, inputs, [output], attributes, { name: output });
+/** `output = Op(inputs)`, with a node name like the output's. */
+export function op(
+  opType: string,
+  inputs: readonly string[],
+  output: string,
+  attributes: Readonly<Record<string, AttributeValue>> = {},
+): NodeProto {
+  return makeNode(opType, inputs, [output], { name: output, attributes });
 }
 
 export function floats(name: string, dims: readonly number[], values?: readonly number[]): TensorProto {

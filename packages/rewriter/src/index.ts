@@ -26,6 +26,7 @@ export {
 } from './functions/function.js';
 export { denseNorm } from './norm/dense.js';
 export type { NormCompute, NormRequest } from './norm/norm.js';
+export { type DetailedVerification, type PageContext, reportPage } from './report/html.js';
 export {
   type AlreadyFusedModuleReport,
   type ExportForm,
@@ -44,7 +45,6 @@ export {
   type SkippedModuleReport,
 } from './report/report.js';
 export { RewriteError, type RewriteErrorCode } from './rewrite/error.js';
-export { type FolderRewriteResult, findModelFiles, type ModelPath, rewriteFolder } from './rewrite/folder.js';
 export type { InspectOptions, RewriteOptions, RewriteProgress, RewriteResult } from './rewrite/options.js';
 export { inspectModel, rewriteModel } from './rewrite/rewrite-model.js';
 export { inspectModelProto, rewriteModelProto, type TensorSource } from './rewrite/rewrite-proto.js';

@@ -1,5 +1,4 @@
-import { existsSync } from 'node:fs';
-import { cp, link, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { link, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import {
@@ -12,7 +11,7 @@ import {
   visitTensors,
 } from '@ort-dora/onnx';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { findModelFiles, inspectModel, rewriteFolder, rewriteModel } from '../src/index.js';
+import { inspectModel, rewriteModel } from '../src/index.js';
 import { runModel } from './support/ort.js';
 import { CORRUPT_SAMPLES, inputSets, sample, sampleBytes, sampleModel } from './support/samples.js';
 
@@ -195,54 +194,5 @@ describe('external data', () => {
     await writeFile(join(folder, 'zeros.bin'), new Uint8Array(640 * 32 * 4));
     await rewriteModel(join(folder, 'in.onnx'), join(folder, 'out.onnx'));
     expect(await readFile(join(folder, 'out.onnx'))).toEqual(await readFile(join(folder, 'in.onnx')));
-  });
-});
-
-describe('folders', () => {
-  async function layout(): Promise<string> {
-    const root = join(folder, 'model');
-    await mkdir(join(root, 'onnx'), { recursive: true });
-    await writeFile(join(root, 'config.json'), '{}');
-    await cp(SAMPLE.path, join(root, 'onnx/decoder.onnx'));
-    await cp(sample('t1_plain').path, join(root, 'onnx/encoder.onnx'));
-    return root;
-  }
-
-  it('are told from files', async () => {
-    const root = await layout();
-    expect(await findModelFiles(root)).toMatchObject({
-      kind: 'folder',
-      models: ['onnx/decoder.onnx', 'onnx/encoder.onnx'],
-    });
-    expect(await findModelFiles(SAMPLE.path)).toMatchObject({ kind: 'file' });
-    await expect(findModelFiles(join(folder, 'nothing'))).rejects.toMatchObject({ code: 'no-model' });
-    await mkdir(join(folder, 'empty'));
-    await expect(findModelFiles(join(folder, 'empty'))).rejects.toMatchObject({ code: 'no-model' });
-  });
-
-  it('are rewritten as a whole', async () => {
-    const root = await layout();
-    const { files } = await rewriteFolder(root, join(folder, 'out'));
-    expect(files.map(({ file, report }) => [file, report.totals.fused])).toEqual([
-      ['onnx/decoder.onnx', 1],
-      ['onnx/encoder.onnx', 0],
-    ]);
-    expect(await readdir(join(folder, 'out'))).toEqual(['config.json', 'onnx']);
-    expect(await readFile(join(folder, 'out/onnx/encoder.onnx'))).toEqual(await readFile(sample('t1_plain').path));
-  });
-
-  it('appear whole or not at all', async () => {
-    const root = await layout();
-    await writeFile(join(root, 'onnx/zz.onnx'), (await readFile(SAMPLE.path)).subarray(0, 1000));
-    await expect(rewriteFolder(root, join(folder, 'out'))).rejects.toMatchObject({ name: 'OnnxError' });
-    expect(await readdir(folder)).toEqual(['model']);
-  });
-
-  it('are written neither over something nor into the input', async () => {
-    const root = await layout();
-    await mkdir(join(folder, 'out'));
-    await expect(rewriteFolder(root, join(folder, 'out'))).rejects.toMatchObject({ code: 'exists' });
-    await expect(rewriteFolder(root, join(root, 'out'))).rejects.toMatchObject({ code: 'same-file' });
-    expect(existsSync(join(root, 'out'))).toBe(false);
   });
 });

@@ -176,6 +176,7 @@ function normRequest(context: RewriteContext, module: ProvenLinearModule): NormR
   const b = stored(loraB.source);
   const magnitude = stored(uncast(context.scope, module.gain.norm.magnitude));
   if (weight === undefined || a === undefined || b === undefined || magnitude === undefined) return undefined;
+  if (a.type !== b.type) return undefined;
   return {
     path: context.path,
     weight,

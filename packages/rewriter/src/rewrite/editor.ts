@@ -1,8 +1,13 @@
-import { type FunctionProto, makeNode, type NodeProto, type TensorProto } from '@ort-dora/onnx';
-import { DATA_TYPE } from '../functions/body.js';
+import {
+  type ModelView,
+  makeNode,
+  type NodeProto,
+  removeDeadNodes,
+  type Scope,
+  type TensorProto,
+} from '@ort-dora/onnx';
 import type { BodyOptions, OperatorForm } from '../functions/form.js';
-import { operatorFunction, operatorNode, operatorSignature } from '../functions/function.js';
-import type { GraphScope } from '../match/graph-scope.js';
+import { operatorFunction, operatorNode } from '../functions/function.js';
 import { tensorBytes } from '../tensors/numbers.js';
 
 /** What a fusion may do to the graph it works on. Nothing that anything else reads is ever removed. */
@@ -32,158 +37,107 @@ export interface EditSummary {
   readonly bytesSaved: number;
 }
 
-/** Names and functions of a whole model, shared by the editors of its scopes. */
-export interface ModelEdits {
-  /** `wanted`, or `wanted_1`, … where a value or node of the model has that name already. */
-  freshName(wanted: string): string;
-  readonly functions: Map<string, FunctionProto>;
-}
-
-/** Edits one scope's messages in place and keeps its lookups in step. */
+/** Edits one scope of a model. */
 export class ScopeEditor implements GraphEditor {
   #nodesRemoved = 0;
   #nodesAdded = 0;
-  #bytesSaved = 0;
+  #bytesBefore: number;
 
   constructor(
-    private readonly scope: GraphScope,
-    private readonly model: ModelEdits,
+    private readonly view: ModelView,
+    private readonly scope: Scope,
     private readonly options: Omit<BodyOptions, 'scaling'>,
-  ) {}
+  ) {
+    this.#bytesBefore = this.#initializerBytes();
+  }
 
   /** What was changed since the last call. */
   takeSummary(): EditSummary {
+    const bytes = this.#initializerBytes();
     const summary = {
       nodesRemoved: this.#nodesRemoved,
       nodesAdded: this.#nodesAdded,
-      bytesSaved: this.#bytesSaved,
+      bytesSaved: this.#bytesBefore - bytes,
     };
-    this.#nodesRemoved = this.#nodesAdded = this.#bytesSaved = 0;
+    this.#nodesRemoved = 0;
+    this.#nodesAdded = 0;
+    this.#bytesBefore = bytes;
     return summary;
   }
 
   wouldDie(output: string, nodes: readonly NodeProto[]): boolean {
     const dead = new Set<NodeProto>();
+    const isUnread = (value: string) =>
+      value === '' || this.scope.uses(value).every((use) => use.kind === 'node' && dead.has(use.node));
     const pending = [this.#producer(output)];
     for (let node = pending.pop(); node !== undefined; node = pending.pop()) {
       dead.add(node);
-      for (const input of node.input) {
-        const producer = this.scope.defines(input) ? this.scope.producer(input) : undefined;
-        if (producer === undefined || dead.has(producer)) continue;
-        if (producer.output.every((value) => this.#unread(value, dead))) pending.push(producer);
+      for (const input of this.scope.reads(node)) {
+        const producer = this.scope.producer(input);
+        if (producer !== undefined && !dead.has(producer) && producer.output.every(isUnread)) pending.push(producer);
       }
     }
     return nodes.every((node) => dead.has(node));
   }
 
   addConstant(before: string, tensor: TensorProto): string {
-    const name = this.model.freshName(tensor.name ?? 'constant');
-    const { proto } = this.scope.body;
-    if (proto.kind === 'graph') {
-      const named = { ...tensor, name };
-      proto.graph.initializer.push(named);
-      this.scope.addInitializer(named);
-      this.#bytesSaved -= tensorBytes(named);
-    } else {
+    const name = this.view.freshName(tensor.name ?? 'constant');
+    if (this.scope.kind === 'function') {
       const value = { ...tensor, name: undefined };
-      const node = makeNode('Constant', [], [name], { name, attributes: { value: { tensor: value } } });
-      this.#insert(before, node);
-      this.scope.addNode(node, [{ elementType: tensor.dataType, shape: tensor.dims.map(Number) }]);
+      this.#insert(before, makeNode('Constant', [], [name], { name, attributes: { value: { tensor: value } } }));
+    } else {
+      this.scope.addInitializer({ ...tensor, name });
     }
     return name;
   }
 
   insertOperator(before: string, form: OperatorForm, call: OperatorCall & { readonly output: string }): string {
-    const output = this.model.freshName(call.output);
-    const node = this.#operator(form, call, output, this.#producer(before));
-    this.#insert(before, node);
-    this.scope.addNode(node, [{ elementType: DATA_TYPE[operatorSignature(form).outputs[0]!.type] }]);
+    const output = this.view.freshName(call.output);
+    this.#insert(before, this.#operator(form, call, output, this.#producer(before)));
     return output;
   }
 
   replaceByOperator(output: string, form: OperatorForm, call: OperatorCall): string {
     const old = this.#producer(output);
     const node = this.#operator(form, call, output, old);
-    this.#insert(output, node);
-    const type = { elementType: this.scope.elementType(output), shape: this.scope.shape(output) };
-    this.#remove(old);
-    this.scope.addNode(node, [type]);
-    this.#sweep(old);
+    // The value keeps its name, so that its readers, and whoever compares both graphs, find it.
+    this.scope.setOutput(old, old.output.indexOf(output), this.view.freshName(`${output}.replaced`));
+    this.scope.insertBefore(old, node);
+    this.#nodesAdded++;
+    this.#nodesRemoved += removeDeadNodes(this.view, [old]).nodes;
     return node.overload ?? '';
   }
 
   /** The operator's node; it takes over the metadata of the node that it replaces (torch.onnx's module scopes). */
   #operator(form: OperatorForm, call: OperatorCall, output: string, replaced: NodeProto): NodeProto {
     const options: BodyOptions = { ...this.options, scaling: call.scaling };
-    const body = operatorFunction(form, options);
-    const key = `${body.domain}\n${body.name}\n${body.overload}`;
-    if (!this.model.functions.has(key)) this.model.functions.set(key, body);
-    return operatorNode(form, options, {
+    const node = operatorNode(form, options, {
       inputs: call.inputs,
       outputs: [output],
       scaling: call.scaling,
-      name: this.model.freshName(call.name),
+      name: this.view.freshName(call.name),
       metadataProps: replaced.metadataProps,
     });
+    if (this.view.functionOf(node) === undefined) this.view.addFunction(operatorFunction(form, options));
+    return node;
   }
 
   #insert(before: string, node: NodeProto): void {
-    const { nodes } = this.scope.body;
-    nodes.splice(nodes.indexOf(this.#producer(before)), 0, node);
+    this.scope.insertBefore(this.#producer(before), node);
     this.#nodesAdded++;
   }
 
-  #remove(node: NodeProto): void {
-    const { nodes } = this.scope.body;
-    nodes.splice(nodes.indexOf(node), 1);
-    this.scope.removeNode(node);
-    this.#nodesRemoved++;
-  }
-
-  /** Removes what only `removed` has read, and what only that has read, and so on. */
-  #sweep(removed: NodeProto): void {
-    const pending = [...removed.input];
-    for (let value = pending.pop(); value !== undefined; value = pending.pop()) {
-      const owner = this.scope.owner(value);
-      if (owner === undefined || owner.isOutput(value) || owner.readers(value).length > 0) continue;
-      if (owner.initializer(value) !== undefined) {
-        this.#removeInitializer(owner, value);
-      } else if (owner === this.scope) {
-        const producer = owner.producer(value);
-        if (producer === undefined || !producer.output.every((output) => this.#unread(output, new Set()))) continue;
-        this.#remove(producer);
-        for (const output of producer.output) removeValueInfo(owner, output);
-        pending.push(...producer.input);
-      }
+  #initializerBytes(): number {
+    let bytes = 0;
+    for (let scope: Scope | undefined = this.scope; scope !== undefined; scope = scope.parent) {
+      for (const tensor of scope.initializers) bytes += tensorBytes(tensor);
     }
-  }
-
-  #removeInitializer(owner: GraphScope, name: string): void {
-    const { proto } = owner.body;
-    if (proto.kind !== 'graph' || owner.isInput(name)) return;
-    const { graph } = proto;
-    const index = graph.initializer.findIndex((tensor) => tensor.name === name);
-    const [tensor] = graph.initializer.splice(index, 1);
-    owner.removeInitializer(name);
-    removeValueInfo(owner, name);
-    if (tensor !== undefined) this.#bytesSaved += tensorBytes(tensor);
-  }
-
-  #unread(value: string, dead: ReadonlySet<NodeProto>): boolean {
-    if (value === '') return true;
-    return !this.scope.isOutput(value) && this.scope.readers(value).every((reader) => dead.has(reader));
+    return bytes;
   }
 
   #producer(value: string): NodeProto {
     const node = this.scope.producer(value);
-    if (node === undefined || !this.scope.defines(value)) throw new Error(`"${value}" is not computed in this graph`);
+    if (node === undefined) throw new Error(`"${value}" is not computed in this graph`);
     return node;
   }
-}
-
-function removeValueInfo(scope: GraphScope, name: string): void {
-  const { proto } = scope.body;
-  const list = proto.kind === 'graph' ? proto.graph.valueInfo : proto.function.valueInfo;
-  const index = list.findIndex((info) => info.name === name);
-  if (index >= 0) list.splice(index, 1);
 }

@@ -16,8 +16,6 @@ export type RewriteErrorCode =
   | 'same-file'
   /** The place of the output is taken by something else. */
   | 'exists'
-  /** There is no model where one is expected. */
-  | 'no-model'
   /** The model's opset is older than the function bodies are written for. */
   | 'opset'
   /** `--scale stored` where g depends on what is no constant. */

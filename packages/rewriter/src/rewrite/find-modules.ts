@@ -1,8 +1,8 @@
 /** Finding DoRA in one graph: what is fused, and what only looks like it. */
 import type { NodeProto } from '@ort-dora/onnx';
 import type { FoundModule, Fusion, FusionContext } from '../fusions/fusion.js';
-import type { GraphScope } from '../match/graph-scope.js';
 import { type Mismatch, mismatch } from '../match/result.js';
+import type { MatchScope } from '../match/scope.js';
 import { isStandard, plain, uncast } from '../match/trace.js';
 
 /** A module that a fusion has proved. */
@@ -27,7 +27,7 @@ const LONGEST_COMPOSITION = 8;
 
 /** Tries all fusions on all nodes of a scope, in order, so that the base of a chained adapter is proved before it. */
 export async function findModules(
-  scope: GraphScope,
+  scope: MatchScope,
   fusions: readonly Fusion[],
   base: Omit<FusionContext, 'scope' | 'moduleOf'>,
 ): Promise<readonly (ProvenModule | RefusedModule)[]> {
@@ -65,7 +65,7 @@ export async function findModules(
 }
 
 /** `m / ‖… + …‖` with a magnitude that is no activation: what no other layer computes. */
-function isNormDivision(scope: GraphScope, node: NodeProto): boolean {
+function isNormDivision(scope: MatchScope, node: NodeProto): boolean {
   if (!isStandard(node, 'Div')) return false;
   const [magnitude = '', norm = ''] = node.input;
   const numerator = uncast(scope, magnitude);
@@ -87,7 +87,7 @@ function isNormDivision(scope: GraphScope, node: NodeProto): boolean {
 }
 
 /** The failure that came furthest among the compositions that the norm leads to. */
-function explain(scope: GraphScope, division: NodeProto, failures: ReadonlyMap<NodeProto, Mismatch>): Mismatch {
+function explain(scope: MatchScope, division: NodeProto, failures: ReadonlyMap<NodeProto, Mismatch>): Mismatch {
   let best: Mismatch | undefined;
   const seen = new Set([division]);
   let frontier = [division];

@@ -1,5 +1,5 @@
 import { inlineBytes, isExternal, type ModelProto, type TensorProto, visitTensors } from '@ort-dora/onnx';
-import type { SmallConstants } from '../match/graph-scope.js';
+import type { SmallConstants } from '../match/model-facts.js';
 import { denseNorm } from '../norm/dense.js';
 import type { NormCompute } from '../norm/norm.js';
 import { type ModuleReport, REPORT_SCHEMA_VERSION, type RewriteReport } from '../report/report.js';

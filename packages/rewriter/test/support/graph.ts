@@ -4,13 +4,16 @@ import {
   DataType,
   type GraphProto,
   inlineBytes,
+  ModelView,
   makeGraph,
+  makeModel,
   makeNode,
   makeValueInfo,
   type NodeProto,
   type TensorProto,
 } from '@ort-dora/onnx';
-import { GraphScope, graphBody } from '../../src/match/graph-scope.js';
+import { matchScopes } from '../../src/match/model-facts.js';
+import type { MatchScope } from '../../src/match/scope.js';
 import { float32Tensor, int64Tensor } from '../../src/tensors/make.js';
 import { isSmall, numbersOf } from '../../src/tensors/numbers.js';
 
@@ -31,8 +34,9 @@ export function testGraph({ inputs = {}, initializers = [], nodes, outputs = [] 
   });
 }
 
-export function testScope(graph: TestGraph): GraphScope {
-  return new GraphScope(graphBody(testGraph(graph)), '', undefined, smallConstants);
+export function testScope(graph: TestGraph): MatchScope {
+  const view = new ModelView(makeModel(testGraph(graph), { opsets: { '': 20 } }));
+  return matchScopes(view, smallConstants).get(view.main)!;
 }
 
 export function smallConstants(tensor: TensorProto): readonly number[] | undefined {

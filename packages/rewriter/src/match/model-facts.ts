@@ -1,0 +1,146 @@
+import type { ModelView, NodeProto, Scope, TensorProto } from '@ort-dora/onnx';
+import { inferOutputs, type Shape, type ValueType } from './inference.js';
+import type { MatchScope } from './scope.js';
+import { isStandard } from './trace.js';
+
+/** The numbers of a tensor of few elements, wherever they are stored; undefined for larger ones and other types. */
+export type SmallConstants = (tensor: TensorProto) => readonly number[] | undefined;
+
+/** Nested shape arithmetic that is followed at most. */
+const DEEPEST_SHAPE_ARITHMETIC = 16;
+
+/** The scopes of a model as matching sees them: outer ones before inner ones. */
+export function matchScopes(view: ModelView, numbers: SmallConstants): ReadonlyMap<Scope, MatchScope> {
+  const all = new Map<Scope, ScopeFacts>();
+  for (const scope of view.scopes()) {
+    const parent = scope.parent === undefined ? undefined : all.get(scope.parent);
+    all.set(scope, new ScopeFacts(scope, parent, numbers));
+  }
+  return all;
+}
+
+/** One scope with what is inferred about its values. Inference is done once: what edits add is not asked for. */
+class ScopeFacts implements MatchScope {
+  readonly path: string;
+  readonly #types = new Map<string, ValueType>();
+
+  constructor(
+    private readonly scope: Scope,
+    private readonly parent: ScopeFacts | undefined,
+    private readonly numbers: SmallConstants,
+  ) {
+    this.path = scopePath(scope);
+    const known = {
+      type: (value: string) => this.#type(value),
+      integers: (value: string) => this.integers(value),
+    };
+    for (const node of scope.nodes) {
+      const inferred = inferOutputs(node, known);
+      for (const [index, output] of node.output.entries()) {
+        const declared = this.#declared(output);
+        this.#types.set(output, {
+          elementType: declared.elementType ?? inferred[index]?.elementType,
+          shape: declared.shape ?? inferred[index]?.shape,
+        });
+      }
+    }
+  }
+
+  get nodes(): readonly NodeProto[] {
+    return this.scope.nodes;
+  }
+
+  producer(value: string): NodeProto | undefined {
+    return this.scope.producer(value);
+  }
+
+  readers(value: string): readonly NodeProto[] {
+    return this.scope.readers(value);
+  }
+
+  isOutput(value: string): boolean {
+    return this.scope.uses(value).some(({ kind }) => kind === 'output');
+  }
+
+  constant(value: string): TensorProto | undefined {
+    return this.scope.constant(value);
+  }
+
+  smallConstant(value: string): readonly number[] | undefined {
+    const tensor = this.constant(value);
+    return tensor === undefined ? undefined : this.numbers(tensor);
+  }
+
+  elementType(value: string): number | undefined {
+    return this.#type(value).elementType;
+  }
+
+  shape(value: string): Shape | undefined {
+    return this.#type(value).shape;
+  }
+
+  integers(value: string): readonly number[] | undefined {
+    return this.#integers(value, 0);
+  }
+
+  #type(value: string): ValueType {
+    if (!this.scope.defines(value) && this.parent !== undefined) return this.parent.#type(value);
+    return this.#types.get(value) ?? this.#declared(value);
+  }
+
+  #declared(value: string): ValueType {
+    const type = this.scope.tensorType(value);
+    return {
+      elementType: type?.elemType,
+      shape: type?.dims?.map((dim) => (typeof dim === 'number' ? dim : undefined)),
+    };
+  }
+
+  #integers(value: string, depth: number): readonly number[] | undefined {
+    const constant = this.smallConstant(value);
+    if (constant !== undefined) return constant.every(Number.isInteger) ? constant : undefined;
+    const node = this.producer(value);
+    if (node === undefined || depth >= DEEPEST_SHAPE_ARITHMETIC || !isStandard(node)) return undefined;
+    const input = (index: number) => this.#integers(node.input[index] ?? '', depth + 1);
+    switch (node.opType) {
+      case 'Identity':
+      case 'Cast':
+      case 'Unsqueeze':
+      case 'Squeeze':
+      case 'Reshape':
+        return input(0);
+      case 'Shape': {
+        const shape = this.shape(node.input[0] ?? '');
+        const whole = node.attribute.length === 0;
+        return !whole || shape === undefined || shape.includes(undefined) ? undefined : (shape as number[]);
+      }
+      case 'Gather': {
+        const data = input(0);
+        const picked = input(1)?.map((at) => data?.at(at));
+        return picked === undefined || picked.includes(undefined) ? undefined : (picked as number[]);
+      }
+      case 'Concat': {
+        const parts = node.input.map((_, index) => input(index));
+        return parts.includes(undefined) ? undefined : (parts as number[][]).flat();
+      }
+      default:
+        return undefined;
+    }
+  }
+}
+
+/** `If_3.then_branch`, `my.domain::Block/Loop_1.body`; '' for the main graph. */
+export function scopePath(scope: Scope): string {
+  if (scope.kind === 'graph') return '';
+  if (scope.kind === 'function' && 'domain' in scope.proto) {
+    const { domain = '', name = '', overload } = scope.proto;
+    return `${domain}::${name}${overload ? `:${overload}` : ''}`;
+  }
+  const { parent, owner } = scope;
+  const attribute = owner?.attribute.find(
+    ({ g, graphs }) => g === scope.proto || graphs.includes(scope.proto as never),
+  );
+  const step = `${owner?.name || owner?.opType || ''}.${attribute?.name ?? ''}`;
+  const outer = parent === undefined ? '' : scopePath(parent);
+  return outer === '' ? step : `${outer}/${step}`;
+}

@@ -25,13 +25,14 @@ export function isExternal(tensor: TensorProto): boolean {
  * @throws OnnxError `external-path`, `external-range`, `invalid-tensor`, or `no-data` if the tensor is not external.
  */
 export function externalLocation(tensor: TensorProto): ExternalLocation {
-  const { name, byteLength, storage } = describeTensor(tensor);
-  if (storage !== 'external') throw new OnnxError('no-data', `tensor '${name}' is not external`);
+  const name = tensor.name ?? '';
+  if (!isExternal(tensor)) throw new OnnxError('no-data', `tensor '${name}' is not external`);
   const entries = new Map(tensor.externalData.map(({ key, value }) => [key ?? '', value ?? '']));
   const location = entries.get('location') ?? '';
   checkLocation(location, name);
   const offset = byteNumber(entries.get('offset') ?? '0', 'offset', name);
   const stated = entries.get('length');
+  const { byteLength } = describeTensor(tensor);
   const length = stated === undefined ? byteLength : byteNumber(stated, 'length', name);
   if (length !== byteLength) {
     throw new OnnxError(

@@ -51,5 +51,6 @@ export {
   type TensorDescription,
   toFloat32,
 } from './tensor.js';
+export { validateModel } from './validate.js';
 export { visitTensors } from './walk.js';
 export { writeFileAtomically, writeModel } from './write-model.js';

@@ -7,9 +7,12 @@ import { ExternalFiles, externalLocation, externalTensors, ioError } from './ext
 import type { ModelProto, TensorProto } from './messages.js';
 import { decodeModel } from './model-codec.js';
 import { asElements, describeTensor, type ElementArray, inlineBytes, toFloat32 } from './tensor.js';
+import { validateModel } from './validate.js';
 
 export interface OpenOptions {
   readonly limits?: DecodeLimits;
+  /** `false` skips {@link validateModel}; places of external data are checked all the same. */
+  readonly validate?: boolean;
 }
 
 /** A tensor with its elements. */
@@ -31,14 +34,16 @@ const STREAM_CHUNK_BYTES = 4 * 2 ** 20;
 
 /**
  * Opens an .onnx file. External data stays where it is: places are checked (inside the model's folder, within their
- * files), no byte of them is read.
- * @throws OnnxError `io`, `too-large`, `malformed`, `limit`, `external-path`, `external-range`, `invalid-tensor`.
+ * files), no byte of them is read. The model is validated.
+ * @throws OnnxError `io`, `too-large`, `malformed`, `limit`, `external-path`, `external-range`, and what
+ * {@link validateModel} finds.
  */
 export async function openModel(path: string, options: OpenOptions = {}): Promise<ModelFile> {
   const file = resolve(path);
   const bytes = await readWhole(file);
   try {
     const model = decodeModel(bytes, options.limits);
+    if (options.validate !== false) validateModel(model);
     const external = new ExternalFiles(dirname(file));
     await external.check(externalTensors(model));
     return new ModelFile(file, model, external);

@@ -8,6 +8,11 @@ import type { Scope } from './scope.js';
  * @throws OnnxError `cycle`.
  */
 export function sortNodes(scope: Scope): void {
+  scope.reorder(sortedNodes(scope));
+}
+
+/** The nodes of a scope in the order of {@link sortNodes}. */
+export function sortedNodes(scope: Scope): NodeProto[] {
   const sorted: NodeProto[] = [];
   const state = new Map<NodeProto, 'open' | 'done'>();
   for (const root of scope.nodes) {
@@ -36,7 +41,7 @@ export function sortNodes(scope: Scope): void {
       stack.pop();
     }
   }
-  scope.reorder(sorted);
+  return sorted;
 }
 
 /** The first node that reads what only a later node of its scope computes; undefined if the order is right. */

@@ -1,19 +1,28 @@
-import type { ModelProto, TensorProto } from './messages.js';
-import { MODEL, type Schema, TENSOR } from './schema.js';
+import type { ModelProto, TensorProto, TypeProto } from './messages.js';
+import { MODEL, type Schema, TENSOR, TYPE } from './schema.js';
 
 /**
  * Visits every tensor of a model, wherever it is: initializers and attributes of the graph, of subgraphs and of
  * functions, parts of sparse tensors. `path` says where, for messages.
  */
 export function visitTensors(model: ModelProto, visit: (tensor: TensorProto, path: () => string) => void): void {
-  visitMessages(
-    MODEL as unknown as Schema<object>,
-    model as unknown as Record<string, unknown>,
-    [],
-    (schema, message, trail) => {
-      if (schema.name === TENSOR.name) visit(message as unknown as TensorProto, () => formatTrail(trail));
-    },
-  );
+  visitKind(TENSOR, model, visit);
+}
+
+/** Visits every type of a model, wherever it is, types inside types included. */
+export function visitTypes(model: ModelProto, visit: (type: TypeProto, path: () => string) => void): void {
+  visitKind(TYPE, model, visit);
+}
+
+function visitKind<T extends object>(
+  wanted: Schema<T>,
+  model: ModelProto,
+  visit: (message: T, path: () => string) => void,
+) {
+  const root = MODEL as unknown as Schema<object>;
+  visitMessages(root, model as unknown as Record<string, unknown>, [], (schema, message, trail) => {
+    if (schema.name === wanted.name) visit(message as T, () => formatTrail(trail));
+  });
 }
 
 /** Property names and indices on the way to a message. */

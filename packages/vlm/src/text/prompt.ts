@@ -20,16 +20,15 @@ export class PromptBuilder {
   readonly #imageToken: string;
   readonly #tokensPerTile: number;
 
-  /** @throws VlmError FOLDER_INVALID where the vocabulary lacks the tokens around an image */
+  /** @throws VlmError FOLDER_INVALID where the vocabulary does not keep the tokens of an image whole */
   constructor(tokenizer: Tokenizer, template: ChatTemplate, imageTokenId: number, tokensPerTile: number) {
     const imageToken = tokenizer.tokenOf(imageTokenId);
-    const missing = [imageToken, AROUND, WHOLE].find(
-      (token) => token === undefined || tokenizer.idOf(token) === undefined,
-    );
+    const missing = [imageToken, AROUND, WHOLE].find((token) => token === undefined || !isAddedToken(tokenizer, token));
     if (imageToken === undefined || missing !== undefined) {
+      const name = missing ?? `the image token ${imageTokenId}`;
       throw new VlmError(
         'FOLDER_INVALID',
-        `tokenizer.json: the vocabulary lacks ${missing ?? `the image token ${imageTokenId}`}`,
+        `tokenizer.json: ${name} is not an added token, as prompts with pictures need it`,
       );
     }
     this.#tokenizer = tokenizer;
@@ -79,4 +78,10 @@ export class PromptBuilder {
       Array.from({ length: columns }, (_, column) => `${AROUND}<row_${row + 1}_col_${column + 1}>${tile}`).join('');
     return `${Array.from({ length: rows }, (_, row) => `${line(row)}\n`).join('')}\n${whole}`;
   }
+}
+
+/** Whether the token stays whole wherever a text has it. */
+function isAddedToken(tokenizer: Tokenizer, token: string): boolean {
+  const ids = tokenizer.encode(`a${token}`, false);
+  return ids.at(-1) !== undefined && ids.at(-1) === tokenizer.idOf(token);
 }

@@ -174,8 +174,9 @@ class Validation {
   #attribute(attribute: AttributeProto, path: string, names: Names): void {
     checkName(attribute.name, `${path}.name`, 'an attribute', 'invalid-attribute');
     checkAttribute(attribute, path, names.inFunction);
+    const { inFunction } = names;
     const enter = (graph: GraphProto, step: string) =>
-      this.#graph(graph, { path: `${path}.${step}`, defined: new Set(), outer: names, inFunction: names.inFunction });
+      this.#graph(graph, { path: `${path}.${step}`, nodes: graph.node, defined: new Set(), outer: names, inFunction });
     if (attribute.g !== undefined) enter(attribute.g, 'g');
     attribute.graphs.forEach((graph, index) => {
       enter(graph, `graphs[${index}]`);

@@ -88,7 +88,11 @@ export async function openVariants(variants: readonly VlmVariant[], options: Ope
     await opening.dispose();
     throw error;
   }
-  return { models, sessions: opening.sessions, dispose: () => opening.dispose() };
+  const dispose = async () => {
+    for (const model of models.values()) await model.dispose();
+    await opening.dispose();
+  };
+  return { models, sessions: opening.sessions, dispose };
 }
 
 /** The sessions opened so far, by the files that they came from. */

@@ -17,7 +17,7 @@ const columns: readonly Column<Row>[] = [
   { title: 'SCALING', align: 'right', value: ({ module }) => scalingOf(module) },
   { title: 'TYPES', value: ({ module }) => typesOf(module) },
   { title: 'EXPORTED AS', value: ({ module }) => formOf(module) },
-  { title: 'ERROR', align: 'right', value: ({ error }) => (error ? `${error.ratio.toFixed(2)}×` : '') },
+  { title: 'ERROR', align: 'right', value: ({ error }) => (error ? ratio(error.ratio) : '') },
   { title: 'STATUS', value: ({ module, error }) => statusOf(module, error) },
 ];
 
@@ -32,8 +32,10 @@ export function moduleTable(report: RewriteReport, verification?: VerificationRe
   );
 }
 
+const ratio = (value: number) => `${value < 1000 ? value.toFixed(2) : value.toExponential(0)}×`;
+
 /** `27 of 27 DoRA modules fused (15 with the norm in the graph, 12 with it folded)`. */
-export function moduleSummary({ totals, mode }: RewriteReport): string {
+export function moduleSummary({ totals, mode }: Pick<RewriteReport, 'totals' | 'mode'>): string {
   const { modules, fused, full, composeOnly, skipped, already } = totals;
   const fusedNow = mode === 'inspect' ? 'can be fused' : 'fused';
   if (modules === 0) return 'no DoRA module found, nothing was fused';

@@ -23,7 +23,7 @@ export const computeNorm: NormCompute = async (request) => {
     transB,
   };
   const model = encodeModel(makeOperatorModel(form, { opset, target: 'cpu', scaling }));
-  const session = await createSession(model, signal ? { signal } : {});
+  const session = await createSession(model, { logSeverityLevel: 3, ...(signal && { signal }) });
   try {
     const feeds = {
       W: await tensor(weight),

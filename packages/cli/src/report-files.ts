@@ -4,7 +4,7 @@ import { mkdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join, relative, resolve } from 'node:path';
 import { reportPage } from '@ort-dora/rewriter';
 import { describeRuntime } from '@ort-dora/runtime';
-import type { CombinedReport } from './combined-report.js';
+import type { FullReport } from './combined-report.js';
 import { externalFiles } from './external-files.js';
 import type { ModelSet } from './models.js';
 import { version } from './version.js';
@@ -21,7 +21,7 @@ export interface ReportContext {
 }
 
 /** Writes the reports that were asked for. Each is there as a whole or not at all. */
-export async function writeReports(report: CombinedReport, paths: ReportPaths, context: ReportContext): Promise<void> {
+export async function writeReports(report: FullReport, paths: ReportPaths, context: ReportContext): Promise<void> {
   if (paths.report !== undefined) await writeWhole(paths.report, `${JSON.stringify(report, null, 2)}\n`);
   if (paths.html !== undefined) {
     await writeWhole(paths.html, reportPage(report, { ...context, versions: versions() }));

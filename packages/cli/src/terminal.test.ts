@@ -10,7 +10,7 @@ test('off a terminal, progress is one plain line for each new thing', () => {
   const out = sink(false);
   const progress = startProgress(out);
   progress.update('fusing a', 0.1);
-  progress.update('fusing a', 0.2);
+  progress.update('fusing a', 0.2, 'a part');
   progress.update('fusing b\nc', 0.5);
   progress.end();
   expect(out.text()).toBe('fusing a\nfusing b c\n');

@@ -32,8 +32,11 @@ export function painter(sink: Sink): (style: Style, text: string) => string {
 
 /** Progress of one piece of work. */
 export interface Progress {
-  /** What is being done now, and how far it is (0 to 1), where that is known. */
-  update(what: string, fraction?: number): void;
+  /**
+   * What is being done now, how far it is (0 to 1) and which part of it is in hand, where that is known. The part is shown
+   * on a terminal only: in a log it would be a line for each.
+   */
+  update(what: string, fraction?: number, part?: string): void;
   /** Takes the bar away, so that what is written next stands on a line of its own. */
   end(): void;
 }
@@ -54,11 +57,11 @@ export function startProgress(sink: Sink): Progress {
   }
   let drawn = false;
   return {
-    update(what, fraction) {
+    update(what, fraction, part) {
       const filled = Math.round(Math.min(1, Math.max(0, fraction ?? 0)) * barWidth);
       const bar = fraction === undefined ? '' : `${'━'.repeat(filled)}${'─'.repeat(barWidth - filled)} `;
       const room = Math.max(20, (sink.columns ?? 80) - bar.length - 1);
-      sink.write(`\r\u001b[2K${bar}${singleLine(what).slice(0, room)}`);
+      sink.write(`\r\u001b[2K${bar}${singleLine(part === undefined ? what : `${what} ${part}`).slice(0, room)}`);
       drawn = true;
     },
     end() {

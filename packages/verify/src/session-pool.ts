@@ -45,6 +45,8 @@ async function open(model: Runnable, execution: Execution, settings: SessionSett
   const options: SessionOptions = {
     customOps: execution === 'library' ? 'auto' : 'off',
     symbolicDims: 'ignore',
+    // What ONNX Runtime warns of is the models' own business; errors come as exceptions.
+    logSeverityLevel: 3,
     ...(settings.signal && { signal: settings.signal }),
     ...(settings.intraOpNumThreads !== undefined && { intraOpNumThreads: settings.intraOpNumThreads }),
   };

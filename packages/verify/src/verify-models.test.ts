@@ -35,6 +35,7 @@ const module: ModuleDescription = {
   scope: '',
   rank: 16,
   scaling: 1.25,
+  dtypes: { adapter: 'float32' },
   layouts: { transW: 0, transA: 0, transB: 0 },
   form: { base: 'MatMul+Add' },
   values: {
@@ -208,7 +209,7 @@ test('a module inside a branch is said to be judged with the whole only', async 
       ...module.values,
       x: 'inner',
       y: 'inner',
-      magnitude: null,
+      magnitude: 'one',
       gain: 'one',
       weight: 'one',
       loraA: 'one',

@@ -1,7 +1,7 @@
 /** `ort-dora inspect`: the DoRA modules of a model; nothing is written. */
 
 import { inspectModel } from '@ort-dora/rewriter';
-import { combine } from '../combined-report.js';
+import { combine, type NamedReport } from '../combined-report.js';
 import { displayName, findModels } from '../models.js';
 import { moduleSummary, moduleTable } from '../module-table.js';
 import { jsonOption, type OutputOptions, printResult } from '../output.js';
@@ -17,7 +17,7 @@ export const registerInspect: Register = (program, { stdout, stderr, signal }) =
     .action(async (model: string, options: OutputOptions) => {
       const set = await findModels(model);
       const progress = startProgress(stderr);
-      const reports = [];
+      const reports: NamedReport[] = [];
       try {
         for (const [index, path] of set.models.entries()) {
           progress.update(`inspecting ${displayName(set, path)}`, index / set.models.length);

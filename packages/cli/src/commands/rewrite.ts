@@ -5,7 +5,7 @@ import { dirname, join, relative, resolve } from 'node:path';
 import { type RewriteOptions, rewriteModel } from '@ort-dora/rewriter';
 import { verifyModels } from '@ort-dora/verify';
 import { InvalidArgumentError, Option } from 'commander';
-import { type CombinedReport, combine, fusedModules, type NamedReport } from '../combined-report.js';
+import { combine, type FullReport, fusedModules, type NamedReport } from '../combined-report.js';
 import { CommandError } from '../errors.js';
 import { displayName, findModels, type ModelSet } from '../models.js';
 import { moduleSummary, moduleTable } from '../module-table.js';
@@ -67,7 +67,7 @@ async function rewrite(
   const { stdout, stderr } = surroundings;
   const set = await findModels(model);
   const progress = startProgress(stderr);
-  let report: CombinedReport;
+  let report: FullReport;
   let reports: readonly NamedReport[];
   try {
     reports =
@@ -86,7 +86,7 @@ async function rewrite(
   printResult(stdout, options, { ...report, output: out }, () => [
     ...reports.flatMap((named) => [
       ...(set.kind === 'folder' ? [paint('bold', named.name)] : []),
-      ...(named.report.modules.length > 0 ? [...moduleTable(named.report, named.report.verification), ''] : []),
+      ...(named.report.modules.length > 0 ? [...moduleTable(named.report, named.verification), ''] : []),
     ]),
     paint(report.verification?.passed === false ? 'red' : 'bold', closingLine(report, out)),
   ]);
@@ -109,9 +109,9 @@ async function rewriteFile(
   const verification = await verifyModels(path, out, {
     modules: fused,
     signal,
-    onProgress: (step, fraction) => progress.update(`${name}: verifying, ${step}`, fraction),
+    onProgress: (step, fraction) => progress.update(`${name}: verifying`, fraction, step),
   });
-  return { name, report: { ...report, verification } };
+  return { name, report, verification };
 }
 
 /** Every model of the folder and its other files, staged beside OUT and put in place when all of it is there. */
@@ -160,7 +160,11 @@ function rewriteOptions(
         case 'search':
           return progress.update(`${name}: looking for DoRA modules`);
         case 'fuse':
-          return progress.update(`${name}: fusing ${event.path}`, event.done / event.total);
+          return progress.update(
+            `${name}: fusing ${count(event.total, 'module')}`,
+            event.done / event.total,
+            event.path,
+          );
         case 'write':
           return progress.update(`${name}: writing`);
       }
@@ -169,7 +173,7 @@ function rewriteOptions(
 }
 
 /** `27 of 27 DoRA modules fused; verified: worst module error 0.9× the original's, …`. */
-function closingLine(report: CombinedReport, out: string): string {
+function closingLine(report: FullReport, out: string): string {
   const nothing = report.totals.fused === 0 ? `; ${out} is equivalent to ${report.model}` : '';
   return [`${moduleSummary(report)}${nothing}`, report.verification?.summary].filter(Boolean).join('; ');
 }
@@ -192,7 +196,7 @@ function commandLine(model: string, out: string, options: RewriteCommandOptions)
 
 const shellWord = (word: string) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
 
-function checkOutcome(report: CombinedReport, out: string, { require: required }: RewriteCommandOptions): void {
+function checkOutcome(report: FullReport, out: string, { require: required }: RewriteCommandOptions): void {
   const { verification } = report;
   if (verification && !verification.passed) {
     throw new CommandError(

@@ -30,7 +30,7 @@ export const registerVerify: Register = (program, { stdout, stderr, signal }) =>
       try {
         result = await verifyModels(original, rewritten, {
           signal,
-          onProgress: (step, fraction) => progress.update(`verifying: ${step}`, fraction),
+          onProgress: (step, fraction) => progress.update('verifying', fraction, step),
           ...(options.inputs !== undefined && { inputs: options.inputs }),
           ...(options.tolerance !== undefined && { tolerance: options.tolerance }),
         });

@@ -9,6 +9,13 @@ export interface Part {
   readonly to: string;
 }
 
+/** What is known of a value that a part begins with. */
+export interface PartInput {
+  /** TensorProto.DataType. */
+  readonly elementType: number;
+  readonly rank: number;
+}
+
 export interface CutModel {
   readonly model: ModelProto;
   /** The graph input through which a value of `from` is given now. */
@@ -22,10 +29,8 @@ export interface CutModel {
 /**
  * A model that computes nothing but these parts, all of them at once. Every value of `from` becomes an input; parts that
  * share one share its input, and a value that is one part's result and another's beginning is both.
- *
- * @param elementTypes TensorProto.DataType of every value of `from`
  */
-export function cut(model: ModelProto, parts: readonly Part[], elementTypes: ReadonlyMap<string, number>): CutModel {
+export function cut(model: ModelProto, parts: readonly Part[], beginnings: ReadonlyMap<string, PartInput>): CutModel {
   const graph = model.graph!;
   const taken = new Set([
     ...graph.node.flatMap(({ output }) => output),
@@ -60,7 +65,7 @@ export function cut(model: ModelProto, parts: readonly Part[], elementTypes: Rea
     ...graph,
     node: nodes.filter(({ output }) => output.some((name) => used.has(name))),
     initializer: graph.initializer.filter(({ name = '' }) => used.has(name)),
-    input: [...keptInputs, ...boundaries.map(([value, name]) => makeValueInfo(name, elementTypes.get(value)!))],
+    input: [...keptInputs, ...boundaries.map(([value, name]) => partInput(name, beginnings.get(value)!))],
     output: [...outputs].map((name) => known.get(name) ?? makeValueInfo(name)),
     valueInfo: [],
   };
@@ -71,6 +76,9 @@ export function cut(model: ModelProto, parts: readonly Part[], elementTypes: Rea
     missing,
   };
 }
+
+const partInput = (name: string, { elementType, rank }: PartInput) =>
+  makeValueInfo(name, elementType, Array.from({ length: rank }));
 
 function whyMissing(part: Part, producers: ReadonlyMap<string, NodeProto>, inputFor: ReadonlyMap<string, string>) {
   if (!producers.has(part.to)) return `${part.to} is not computed in the main graph`;

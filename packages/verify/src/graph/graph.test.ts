@@ -56,8 +56,8 @@ test('a part that is cut out computes on given inputs what it computes in the gr
   ];
   const whole = await run(expose(model, [first, second]).model, feeds);
   const types = new Map([
-    ['x', DataType.FLOAT],
-    [first, DataType.FLOAT],
+    ['x', { elementType: DataType.FLOAT, rank: 3 }],
+    [first, { elementType: DataType.FLOAT, rank: 3 }],
   ]);
   const { model: pieces, inputFor, keptInputs, missing } = cut(model, parts, types);
   expect([missing.size, keptInputs]).toEqual([0, []]);
@@ -91,8 +91,8 @@ test('parts that are not there, or begin elsewhere, are named', () => {
     { from: ['linear'], to: 'val_1' },
   ];
   const types = new Map([
-    ['x', DataType.FLOAT16],
-    ['linear', DataType.FLOAT16],
+    ['x', { elementType: DataType.FLOAT16, rank: 3 }],
+    ['linear', { elementType: DataType.FLOAT16, rank: 3 }],
   ]);
   const { missing } = cut(model, parts, types);
   expect([...missing.values()]).toEqual([
@@ -102,7 +102,11 @@ test('parts that are not there, or begin elsewhere, are named', () => {
 });
 
 test('a part inside which a branch reads the cut value', async () => {
-  const { model, inputFor } = cut(branchModel(), [{ from: ['h'], to: 'y' }], new Map([['h', DataType.FLOAT]]));
+  const { model, inputFor } = cut(
+    branchModel(),
+    [{ from: ['h'], to: 'y' }],
+    new Map([['h', { elementType: DataType.FLOAT, rank: 1 }]]),
+  );
   const tensor = (type: 'bool' | 'float32', data: TensorData['data'], dims: number[]): TensorData => ({
     type,
     data,

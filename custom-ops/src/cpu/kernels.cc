@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "ort_dora/operators.h"
+#include "ort_dora/scratch.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace ort_dora {
@@ -54,6 +55,16 @@ std::vector<CpuKernels> Detect() {
 }
 
 }  // namespace
+
+float* ThreadScratch(int64_t floats) {
+  thread_local Buffer buffer(0);
+  thread_local int64_t size = 0;
+  if (floats > size) {
+    buffer = Buffer(floats);
+    size = floats;
+  }
+  return buffer.data();
+}
 
 const std::vector<CpuKernels>& SupportedCpuKernels() {
   static const auto& kernels = *new std::vector<CpuKernels>(Detect());

@@ -3,7 +3,13 @@
 
 #include <cstring>
 
+#include <hwy/cache_control.h>
 #include <hwy/highway.h>
+
+// For a lambda of a kernel's inner loop.
+#ifndef ORT_DORA_INLINE
+#define ORT_DORA_INLINE __attribute__((always_inline))
+#endif
 
 #if defined(ORT_DORA_CPU_SIMD_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef ORT_DORA_CPU_SIMD_INL_H_

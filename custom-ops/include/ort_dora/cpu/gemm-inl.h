@@ -1,0 +1,371 @@
+// Products with a large matrix of float32, float16 or bfloat16 weights, in float32: C += X · Wᵀ.
+//
+// Libraries' GEMMs take one dtype and want a packed or float32 copy of W. Here half-precision weights are widened on their
+// way into registers, so that they cost half of float32's memory traffic, and several products can add to one tile of C that
+// never leaves the cache (docs/decisions/0005-cpu-kernels.md has the measurements). Three ways, by rows of X and layout of W:
+//   Dots    few rows, W [out,in] as stored: vectors along `in`, a block of W's rows against all rows of X
+//   Strips  few rows, W [in,out] as stored: vectors along `out`, a block of W's stored rows added to a strip of C
+//   Panels  more rows: kPanel columns by kDepth of W are widened into a panel that stays in the L1 cache and meets every row
+#include "ort_dora/operators.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "ort_dora/cpu/simd-inl.h"
+#include "ort_dora/scratch.h"
+
+#if defined(ORT_DORA_CPU_GEMM_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef ORT_DORA_CPU_GEMM_INL_H_
+#undef ORT_DORA_CPU_GEMM_INL_H_
+#else
+#define ORT_DORA_CPU_GEMM_INL_H_
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace ort_dora {
+namespace HWY_NAMESPACE {
+
+constexpr int64_t kVector = static_cast<int64_t>(kLanes);
+// The accumulators of a tile, kTileRows x 2 vectors, fill the registers but for two vectors of W and one of X.
+constexpr int64_t kPanel = 2 * kVector;
+constexpr int64_t kTileRows = HWY_TARGET == HWY_AVX3 ? 12 : 6;
+// Sums run in float32 over this much of the inner dimension, then are added to C: their error grows with this, not with `in`.
+constexpr int64_t kDepth = 256;
+// Up to here a row of X more costs less than packing W.
+constexpr int64_t kFewRows = 16;
+
+constexpr int64_t RoundUp(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+
+// Pointers and strides of a matrix's elements, dtype known.
+template <class T>
+struct Strided {
+  const T* data;
+  int64_t row_stride, col_stride;
+  const T* at(int64_t row, int64_t col) const { return data + row * row_stride + col * col_stride; }
+};
+
+template <class F>
+void WithStrided(const Matrix& m, F&& f) {
+  WithElements(m.data, m.dtype, [&](const auto* p) {
+    using T = std::remove_const_t<std::remove_pointer_t<decltype(p)>>;
+    f(m.transposed ? Strided<T>{p, 1, m.rows} : Strided<T>{p, m.cols, 1});
+  });
+}
+
+// `count` consecutive elements as float32.
+template <class T>
+void Widen(const T* from, float* to, int64_t count) {
+  int64_t i = 0;
+  for (; i + kVector <= count; i += kVector) Store(Load(from + i), to + i);
+  if (i < count) StorePart(LoadPart(from + i, static_cast<size_t>(count - i)), to + i, static_cast<size_t>(count - i));
+}
+
+template <class T>
+HWY_INLINE float Scalar(const T* p) {
+  return hn::GetLane(LoadPart(p, 1));
+}
+HWY_INLINE float Scalar(const float* p) { return *p; }
+
+// ---- X ------------------------------------------------------------------------------------------------------------
+
+// The left operand in float32. Few rows: row-major. Otherwise by blocks of kDepth, tiles of `tile` rows within, and
+// within a tile the rows' values side by side; rows are padded to whole tiles with zeros.
+class LeftOperand {
+ public:
+  enum class Form { kByRows, kTiles };
+  LeftOperand(int64_t rows, int64_t depth, Form form)
+      : form_(form),
+        rows_(rows),
+        depth_(depth),
+        tiles_(form == Form::kByRows ? 1 : std::max<int64_t>(1, (rows + kTileRows - 1) / kTileRows)),
+        tile_(std::max<int64_t>(1, (rows + tiles_ - 1) / tiles_)),
+        // Rows a power of two apart would share a few sets of the L1 cache.
+        row_stride_(RoundUp(depth, 16) + 16),
+        buffer_(form == Form::kByRows ? rows * row_stride_ : padded_rows() * depth) {}
+
+  int64_t rows() const { return rows_; }
+  int64_t depth() const { return depth_; }
+  bool few() const { return form_ == Form::kByRows; }
+  int64_t tile() const { return tile_; }
+  int64_t tiles() const { return tiles_; }
+  int64_t padded_rows() const { return tiles_ * tile_; }
+
+  const float* row(int64_t r) const { return buffer_.data() + r * row_stride_; }  // few
+  int64_t row_stride() const { return row_stride_; }
+  const float* tile_at(int64_t block, int64_t depth, int64_t index) const {
+    return buffer_.data() + block * padded_rows() + index * tile_ * depth;
+  }
+
+  int64_t blocks() const { return few() ? 1 : (depth_ + kDepth - 1) / kDepth; }
+
+  // Fills one of blocks() from factor · x, in which `x` is rows x depth.
+  template <class T>
+  void Fill(int64_t block, const Strided<T>& x, float factor) {
+    if (few()) {
+      for (int64_t r = 0; r < rows_; ++r) FillRow(x, r, 0, depth_, factor, buffer_.data() + r * row_stride_);
+      return;
+    }
+    const int64_t first = block * kDepth, depth = std::min(kDepth, depth_ - first);
+    float* to = buffer_.data() + first * padded_rows();
+    float line[kDepth];
+    for (int64_t t = 0; t < tiles_; ++t, to += tile_ * depth) {
+      for (int64_t m = 0; m < tile_; ++m) {
+        const int64_t r = t * tile_ + m;
+        if (r < rows_) {
+          FillRow(x, r, first, depth, factor, line);
+        } else {
+          std::memset(line, 0, sizeof line);
+        }
+        for (int64_t k = 0; k < depth; ++k) to[k * tile_ + m] = line[k];
+      }
+    }
+  }
+
+ private:
+  template <class T>
+  static void FillRow(const Strided<T>& x, int64_t row, int64_t first, int64_t depth, float factor, float* to) {
+    if (x.col_stride == 1) {
+      Widen(x.at(row, first), to, depth);
+    } else {
+      for (int64_t k = 0; k < depth; ++k) to[k] = Scalar(x.at(row, first + k));
+    }
+    if (factor == 1.0f) return;
+    for (int64_t k = 0; k < depth; ++k) to[k] *= factor;
+  }
+
+  Form form_;
+  int64_t rows_, depth_, tiles_, tile_, row_stride_;
+  Buffer buffer_;
+};
+
+// ---- Dots -----------------------------------------------------------------------------------------------------------
+
+// c[t][n] += Σ_k x[t][k] · w[n][k] for kRowsOfX rows of x and kRowsOfW of w.
+template <int kRowsOfX, int kRowsOfW, class T>
+HWY_INLINE void DotBlock(const float* x, int64_t x_stride, int64_t depth, const T* w, int64_t w_stride, float* c, int64_t c_stride) {
+  VF sum[kRowsOfX][kRowsOfW];
+  for (auto& row : sum) {
+    for (VF& v : row) v = hn::Zero(F32());
+  }
+  const auto step = [&](const auto& load, int64_t k) ORT_DORA_INLINE {
+    VF weights[kRowsOfW];
+    HWY_UNROLL(16)
+    for (int n = 0; n < kRowsOfW; ++n) weights[n] = load(w + n * w_stride + k);
+    HWY_UNROLL(16)
+    for (int t = 0; t < kRowsOfX; ++t) {
+      const VF values = load(x + t * x_stride + k);
+      HWY_UNROLL(16)
+      for (int n = 0; n < kRowsOfW; ++n) sum[t][n] = hn::MulAdd(values, weights[n], sum[t][n]);
+    }
+  };
+  int64_t k = 0;
+  for (; k + kVector <= depth; k += kVector) {
+    step([](const auto* p) ORT_DORA_INLINE { return Load(p); }, k);
+  }
+  if (k < depth) {
+    const size_t rest = static_cast<size_t>(depth - k);
+    step([rest](const auto* p) ORT_DORA_INLINE { return LoadPart(p, rest); }, k);
+  }
+  for (int t = 0; t < kRowsOfX; ++t) {
+    for (int n = 0; n < kRowsOfW; ++n) c[t * c_stride + n] += hn::GetLane(hn::SumOfLanes(F32(), sum[t][n]));
+  }
+}
+
+template <int kRowsOfW, class T>
+HWY_INLINE void DotsOfRows(const LeftOperand& x, const T* w, int64_t w_stride, float* c, int64_t c_stride) {
+  const int64_t rows = x.rows(), depth = x.depth();
+  int64_t t = 0;
+  for (; t + 4 <= rows; t += 4) DotBlock<4, kRowsOfW>(x.row(t), x.row_stride(), depth, w, w_stride, c + t * c_stride, c_stride);
+  for (; t < rows; ++t) DotBlock<1, kRowsOfW>(x.row(t), x.row_stride(), depth, w, w_stride, c + t * c_stride, c_stride);
+}
+
+template <class T>
+void Dots(const LeftOperand& x, const Strided<T>& w, int64_t first, int64_t count, float* c, int64_t c_stride) {
+  constexpr int kRowsOfW = HWY_TARGET == HWY_AVX3 ? 6 : 2;
+  int64_t n = 0;
+  for (; n + kRowsOfW <= count; n += kRowsOfW) DotsOfRows<kRowsOfW>(x, w.at(first + n, 0), w.row_stride, c + n, c_stride);
+  for (; n < count; ++n) DotsOfRows<1>(x, w.at(first + n, 0), w.row_stride, c + n, c_stride);
+}
+
+// ---- Strips ---------------------------------------------------------------------------------------------------------
+
+constexpr int64_t kStripRows = 8;
+
+// c[t][..] += Σ x[t][k] · w[k][..] for kCount stored rows of w, `count` columns.
+template <int kCount, class T>
+HWY_INLINE void StripBlock(const LeftOperand& x, int64_t k, const T* w, int64_t w_stride, int64_t count, float* c,
+                           int64_t c_stride) {
+  const int64_t rows = x.rows();
+  const auto step = [&](const auto& load, int64_t n) ORT_DORA_INLINE {
+    VF weights[kCount];
+    HWY_UNROLL(16)
+    for (int i = 0; i < kCount; ++i) weights[i] = load(w + i * w_stride + n);
+    for (int64_t t = 0; t < rows; ++t) {
+      const float* values = x.row(t) + k;
+      VF even = Load(c + t * c_stride + n), odd = hn::Zero(F32());
+      HWY_UNROLL(16)
+      for (int i = 0; i < kCount; ++i) {
+        VF& sum = i % 2 == 0 ? even : odd;
+        sum = hn::MulAdd(hn::Set(F32(), values[i]), weights[i], sum);
+      }
+      Store(hn::Add(even, odd), c + t * c_stride + n);
+    }
+  };
+  int64_t n = 0;
+  for (; n + kVector <= count; n += kVector) {
+    step([](const auto* p) ORT_DORA_INLINE { return Load(p); }, n);
+  }
+  if (n < count) {
+    const size_t rest = static_cast<size_t>(count - n);
+    step([rest](const auto* p) ORT_DORA_INLINE { return LoadPart(p, rest); }, n);
+  }
+}
+
+// The part of the product that the inner dimension's [begin, end) contributes.
+template <class T>
+void Strips(const LeftOperand& x, const Strided<T>& w, int64_t begin, int64_t end, int64_t first, int64_t count, float* c,
+            int64_t c_stride) {
+  int64_t k = begin;
+  for (; k + kStripRows <= end; k += kStripRows) {
+    StripBlock<kStripRows>(x, k, w.at(first, k), w.col_stride, count, c, c_stride);
+  }
+  for (; k < end; ++k) StripBlock<1>(x, k, w.at(first, k), w.col_stride, count, c, c_stride);
+}
+
+// ---- Panels ---------------------------------------------------------------------------------------------------------
+
+// panel[k][n] = w[first + n][depth_first + k] in float32, columns past `count` zero.
+template <class T>
+void PackPanel(const Strided<T>& w, int64_t first, int64_t count, int64_t depth_first, int64_t depth, float* panel) {
+  if (w.row_stride == 1) {
+    for (int64_t k = 0; k < depth; ++k, panel += kPanel) {
+      const T* from = w.at(first, depth_first + k);
+      if (count == kPanel) {
+        Store(Load(from), panel);
+        Store(Load(from + kVector), panel + kVector);
+      } else {
+        std::memset(panel, 0, kPanel * sizeof(float));
+        Widen(from, panel, count);
+      }
+    }
+    return;
+  }
+#if HWY_TARGET == HWY_SCALAR
+  constexpr int64_t kGroup = 1;
+#else
+  constexpr int64_t kGroup = 4;
+#endif
+  int64_t n = 0;
+  for (; n + kGroup <= count; n += kGroup) {
+    const T* from = w.at(first + n, depth_first);
+    int64_t k = 0;
+#if HWY_TARGET != HWY_SCALAR
+    // 4 rows of W at a time, transposed within blocks of 128 bits; the blocks then are the panel's.
+    using F64 = hn::Repartition<double, F32>;
+    const hn::FixedTag<float, 4> block;
+    HWY_ALIGN float turned[4 * kLanes];
+    for (; k + kVector <= depth; k += kVector) {
+      const VF r0 = Load(from + k), r1 = Load(from + w.row_stride + k);
+      const VF r2 = Load(from + 2 * w.row_stride + k), r3 = Load(from + 3 * w.row_stride + k);
+      const auto low01 = hn::BitCast(F64(), hn::InterleaveLower(F32(), r0, r1));
+      const auto high01 = hn::BitCast(F64(), hn::InterleaveUpper(F32(), r0, r1));
+      const auto low23 = hn::BitCast(F64(), hn::InterleaveLower(F32(), r2, r3));
+      const auto high23 = hn::BitCast(F64(), hn::InterleaveUpper(F32(), r2, r3));
+      hn::Store(hn::BitCast(F32(), hn::InterleaveLower(F64(), low01, low23)), F32(), turned);
+      hn::Store(hn::BitCast(F32(), hn::InterleaveUpper(F64(), low01, low23)), F32(), turned + kLanes);
+      hn::Store(hn::BitCast(F32(), hn::InterleaveLower(F64(), high01, high23)), F32(), turned + 2 * kLanes);
+      hn::Store(hn::BitCast(F32(), hn::InterleaveUpper(F64(), high01, high23)), F32(), turned + 3 * kLanes);
+      float* to = panel + k * kPanel + n;
+      HWY_UNROLL(16)
+      for (int64_t b = 0; b < kVector / 4; ++b) {
+        HWY_UNROLL(16)
+        for (int64_t j = 0; j < 4; ++j) {
+          hn::StoreU(hn::Load(block, turned + j * kVector + 4 * b), block, to + (4 * b + j) * kPanel);
+        }
+      }
+    }
+#endif
+    for (; k < depth; ++k) {
+      for (int64_t i = 0; i < kGroup; ++i) panel[k * kPanel + n + i] = Scalar(from + i * w.row_stride + k);
+    }
+  }
+  for (; n < kPanel; ++n) {
+    for (int64_t k = 0; k < depth; ++k) {
+      panel[k * kPanel + n] = n < count ? Scalar(w.at(first + n, depth_first + k)) : 0.0f;
+    }
+  }
+}
+
+// c[0 … kRows)[0 … kPanel) += x · panel over `depth`.
+template <int kRows>
+void Tile(int64_t depth, const float* HWY_RESTRICT x, const float* HWY_RESTRICT panel, float* HWY_RESTRICT c, int64_t c_stride) {
+  VF sum[kRows][2];
+  for (auto& row : sum) row[0] = row[1] = hn::Zero(F32());
+  for (int64_t k = 0; k < depth; ++k, x += kRows, panel += kPanel) {
+    const VF left = hn::Load(F32(), panel), right = hn::Load(F32(), panel + kVector);
+    HWY_UNROLL(16)
+    for (int m = 0; m < kRows; ++m) {
+      const VF value = hn::Set(F32(), x[m]);
+      sum[m][0] = hn::MulAdd(value, left, sum[m][0]);
+      sum[m][1] = hn::MulAdd(value, right, sum[m][1]);
+    }
+  }
+  for (int m = 0; m < kRows; ++m, c += c_stride) {
+    Store(hn::Add(sum[m][0], Load(c)), c);
+    Store(hn::Add(sum[m][1], Load(c + kVector)), c + kVector);
+  }
+}
+
+using TileFunction = void (*)(int64_t, const float*, const float*, float*, int64_t);
+
+inline TileFunction TileOf(int64_t rows) {
+  static constexpr TileFunction kTiles[] = {
+      nullptr, Tile<1>, Tile<2>, Tile<3>, Tile<4>, Tile<5>, Tile<6>,
+#if HWY_TARGET == HWY_AVX3
+      Tile<7>, Tile<8>, Tile<9>, Tile<10>, Tile<11>, Tile<12>,
+#endif
+  };
+  return kTiles[rows];
+}
+
+// The rows of x against one packed panel: c[..][0 … kPanel).
+inline void MultiplyPanel(const LeftOperand& x, int64_t depth_first, int64_t depth, const float* panel, float* c, int64_t c_stride) {
+  const TileFunction tile = TileOf(x.tile());
+  for (int64_t t = 0; t < x.tiles(); ++t) {
+    tile(depth, x.tile_at(depth_first, depth, t), panel, c + t * x.tile() * c_stride, c_stride);
+  }
+}
+
+constexpr int64_t kPanelFloats = kPanel * kDepth;
+
+template <class T>
+void Panels(const LeftOperand& x, const Strided<T>& w, int64_t first, int64_t count, float* c, int64_t c_stride, float* panel) {
+  for (int64_t k = 0; k < x.depth(); k += kDepth) {
+    const int64_t depth = std::min(kDepth, x.depth() - k);
+    for (int64_t n = 0; n < count; n += kPanel) {
+      PackPanel(w, first + n, std::min(kPanel, count - n), k, depth, panel);
+      MultiplyPanel(x, k, depth, panel, c + n, c_stride);
+    }
+  }
+}
+
+// c[t][n] += Σ_k x[t][k] · w[first + n][k] for n < count. c has x.padded_rows() rows of c_stride >= RoundUp(count, kPanel)
+// floats; `panel` is aligned scratch of kPanelFloats.
+inline void AddProduct(const LeftOperand& x, const Matrix& w, int64_t first, int64_t count, float* c, int64_t c_stride, float* panel) {
+  if (x.depth() == 0) return;
+  WithStrided(w, [&](const auto& strided) {
+    if (!x.few()) {
+      Panels(x, strided, first, count, c, c_stride, panel);
+    } else if (strided.col_stride == 1) {
+      Dots(x, strided, first, count, c, c_stride);
+    } else {
+      Strips(x, strided, 0, x.depth(), first, count, c, c_stride);
+    }
+  });
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace ort_dora
+HWY_AFTER_NAMESPACE();
+
+#endif  // include guard per target

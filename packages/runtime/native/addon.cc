@@ -19,7 +19,6 @@ Napi::Value Load(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   if (!info[0].IsString()) throw InvalidArgument(env, "path must be a string");
   const OrtLibrary library = LoadOrtLibrary(info[0].As<Napi::String>().Utf8Value());
-  worker_pool::SettleBeforeExit();
   Napi::Object out = Napi::Object::New(env);
   out.Set("path", library.path);
   out.Set("version", library.version);
@@ -56,6 +55,9 @@ Napi::Value Cancel(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), Environment::Of(info.Env()).Cancel(info[0].As<Napi::Number>().Uint32Value()));
 }
 
+// settleBeforeExit(): for the main thread's exit event; nothing runs afterwards
+void SettleBeforeExit(const Napi::CallbackInfo&) { worker_pool::SettleBeforeExit(); }
+
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   auto* environment = new Environment(env);
   env.SetInstanceData<Environment>(environment);
@@ -68,6 +70,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("load", Napi::Function::New<Load>(env, "load"));
   exports.Set("providers", Napi::Function::New<Providers>(env, "providers"));
   exports.Set("tryOpsLibrary", Napi::Function::New<TryOpsLibrary>(env, "tryOpsLibrary"));
+  exports.Set("settleBeforeExit", Napi::Function::New<SettleBeforeExit>(env, "settleBeforeExit"));
   exports.Set("cancel", Napi::Function::New<Cancel>(env, "cancel"));
   return exports;
 }

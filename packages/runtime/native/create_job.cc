@@ -26,6 +26,18 @@ void AppendCuda(Ort::SessionOptions& options, const StringMap& given) {
   options.AppendExecutionProvider_CUDA_V2(*cuda);
 }
 
+void AppendProvider(Ort::SessionOptions& options, const Provider& provider) {
+  try {
+    if (provider.name == "cuda") {
+      AppendCuda(options, provider.options);
+    } else if (provider.name != "cpu") {
+      options.AppendExecutionProvider(provider.name, provider.options);
+    }
+  } catch (const Ort::Exception& e) {
+    throw Ort::Exception("execution provider '" + provider.name + "' cannot be used: " + e.what(), e.GetOrtErrorCode());
+  }
+}
+
 }  // namespace
 
 CreateJob::CreateJob(Napi::Env env, Napi::Value model, SessionConfig config) : config_(std::move(config)) {
@@ -71,13 +83,7 @@ void CreateJob::Configure() {
   options_.SetGraphOptimizationLevel(config.optimization);
 
   stage_ = "PROVIDER_UNAVAILABLE";
-  for (const auto& provider : config.providers) {
-    if (provider.name == "cuda") {
-      AppendCuda(options_, provider.options);
-    } else if (provider.name != "cpu") {
-      options_.AppendExecutionProvider(provider.name, provider.options);
-    }
-  }
+  for (const auto& provider : config.providers) AppendProvider(options_, provider);
   // Last: a library may choose what it registers by the config entries.
   stage_ = "OPS_LIBRARY_FAILED";
   for (const auto& path : config.ops_libraries) RegisterOpsLibrary(options_, path);

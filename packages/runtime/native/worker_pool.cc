@@ -56,16 +56,6 @@ void Loop() {
   }
 }
 
-void Settle(int status, void*) {
-  State& s = state();
-  std::unique_lock<std::mutex> lock(s.mutex);
-  s.exiting = true;
-  for (Environment* environment : s.environments) environment->CancelAll();
-  if (s.idle.wait_for(lock, kExitPatience, [&] { return s.running == 0; })) return;
-  std::fflush(nullptr);
-  _exit(status);
-}
-
 }  // namespace
 
 void Post(Task task) {
@@ -100,8 +90,18 @@ void Drop(const std::function<bool(const Task&)>& matches) {
 }
 
 void SettleBeforeExit() {
-  static std::once_flag once;
-  std::call_once(once, [] { on_exit(Settle, nullptr); });
+  State& s = state();
+  std::unique_lock<std::mutex> lock(s.mutex);
+  s.exiting = true;
+  for (Environment* environment : s.environments) environment->CancelAll();
+  if (s.idle.wait_for(lock, kExitPatience, [&] { return s.running == 0; })) return;
+  // Registered last, it runs first.
+  on_exit(
+      [](int status, void*) {
+        std::fflush(nullptr);
+        _exit(status);
+      },
+      nullptr);
 }
 
 }  // namespace ort_dora::worker_pool

@@ -25,9 +25,9 @@ void Unregister(Environment* environment);
 // Drops the queued tasks that `matches` accepts.
 void Drop(const std::function<bool(const Task&)>& matches);
 
-// From now on, exit() first cancels what runs and waits for it: ONNX Runtime's static destructors must not pull memory
-// from under a run. A kernel that does not come back within two seconds ends the process by _exit(), with the same status.
-// Call it after ONNX Runtime is loaded, so that it runs before those destructors.
+// For the end of the process: starts nothing any more, cancels what runs and waits for it, since ONNX Runtime's static objects must
+// not go from under a run. It has to happen before exit(): they are made at first use, so that no exit handler comes before all of
+// them. A kernel that does not come back within two seconds is left to run, and exit() then ends the process at once, with its status.
 void SettleBeforeExit();
 
 }  // namespace worker_pool

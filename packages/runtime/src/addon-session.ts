@@ -10,7 +10,7 @@ import {
   type NativeTensorHandle,
 } from './binding.js';
 import { ELEMENT_TYPES, type ElementData, type ElementType, elementTypeOf } from './element-types.js';
-import { ABORTED, fromNative, RuntimeError } from './errors.js';
+import { fromNative, RuntimeError } from './errors.js';
 import { bits, handleOf, NativeTensor, tensorOf } from './native-tensor.js';
 import { checkRunOptions } from './run-options.js';
 import type { Feeds, Fetches, Results, RunOptions, Session, SessionRequest } from './session.js';
@@ -54,7 +54,7 @@ export class AddonSession implements Session {
       const { promise, id } = binding().NativeSessionHandle.create(model, { ...config, opsLibraries });
       return new AddonSession(await abortable(promise, id, signal), label, symbolicDims);
     } catch (error) {
-      throw fromNative(error, label);
+      throw fromNative(error, label, signal);
     }
   }
 
@@ -74,7 +74,7 @@ export class AddonSession implements Session {
       const promise = native.run(cells, wanted, given, id);
       return this.#results(await abortable(promise, id[0]!, signal));
     } catch (error) {
-      throw fromNative(error, this.#label);
+      throw fromNative(error, this.#label, signal);
     } finally {
       if (--this.#inFlight === 0) this.#idle?.();
     }
@@ -187,9 +187,6 @@ async function abortable<T>(promise: Promise<T>, id: number, signal: AbortSignal
   signal.addEventListener('abort', abort, { once: true });
   try {
     return await promise;
-  } catch (error) {
-    if ((error as { code?: string }).code === ABORTED) throw signal.reason;
-    throw error;
   } finally {
     signal.removeEventListener('abort', abort);
   }

@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
+import { isMainThread } from 'node:worker_threads';
 import type { Binding, LoadedLibrary } from './binding.js';
 import { RuntimeError } from './errors.js';
 import { findOrtLibrary } from './ort-library.js';
@@ -45,6 +46,8 @@ function load(): AddonState {
         `${loaded.path} is ONNX Runtime ${loaded.version}, but onnxruntime-node is ${library.version}: reinstall onnxruntime-node`,
       );
     }
+    // process.exit() ends no environment; those of workers end with their workers.
+    if (isMainThread) process.once('exit', () => native.settleBeforeExit());
     return { status: 'loaded', addon: { binding: native, path, library: loaded } };
   } catch (cause) {
     const error =

@@ -91,4 +91,6 @@ export interface Binding {
   /** Throws why the library cannot be registered. */
   tryOpsLibrary(path: string): void;
   cancel(id: number): boolean;
+  /** For the main thread's exit event: cancels what runs in the whole process and waits for it; nothing runs afterwards. */
+  settleBeforeExit(): void;
 }

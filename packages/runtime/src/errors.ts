@@ -48,19 +48,39 @@ export function unexpected(parameter: string, expected: string, got: unknown): R
   return invalidArgument(`${parameter}: expected ${expected}, got ${show(got)}`);
 }
 
-/** The code that the native layer gives an aborted job; callers see their signal's reason. */
-export const ABORTED = 'ABORTED';
+/** What the native layer throws: `code` is a RuntimeErrorCode or ABORTED; `ortCode` is there if ONNX Runtime failed (native/errors.h). */
+interface NativeError extends Error {
+  readonly code: RuntimeErrorCode | 'ABORTED';
+  readonly ortCode?: string;
+}
 
-/** Errors of the addon carry `code` and, where ONNX Runtime failed, `ortCode` (native/errors.h). */
-export function fromNative(error: unknown, context: string): unknown {
-  if (error instanceof RuntimeError || !(error instanceof Error)) return error;
-  const { code, ortCode } = error as { code?: RuntimeErrorCode | typeof ABORTED; ortCode?: string };
-  if (code === undefined || code === ABORTED) return error;
-  const message = `${context}: ${error.message}`;
-  return new RuntimeError(code, message, {
+/** The error for callers: an aborted job has its signal's reason; what did not come from the native layer is left as it is. */
+export function fromNative(error: unknown, context: string, signal?: AbortSignal): unknown {
+  if (!isNativeError(error)) return error;
+  if (error.code === 'ABORTED') return signal?.reason ?? error;
+  const { code, ortCode, message } = error;
+  return new RuntimeError(code, `${context}: ${message}`, {
     cause: error,
-    ...(ortCode !== undefined && { ort: { code: ortCode, message: error.message } }),
+    ...(ortCode !== undefined && { ort: { code: ortCode, message } }),
   });
+}
+
+const NATIVE_CODES: ReadonlySet<unknown> = new Set<NativeError['code']>([
+  'ABORTED',
+  'INVALID_ARGUMENT',
+  'MODEL_NOT_FOUND',
+  'MODEL_LOAD_FAILED',
+  'OPS_LIBRARY_FAILED',
+  'PROVIDER_UNAVAILABLE',
+  'RUN_FAILED',
+  'DISPOSED',
+  'NOT_SUPPORTED',
+]);
+
+function isNativeError(error: unknown): error is NativeError {
+  return (
+    error instanceof Error && !(error instanceof RuntimeError) && NATIVE_CODES.has((error as { code?: unknown }).code)
+  );
 }
 
 function show(value: unknown): string {

@@ -67,6 +67,8 @@ export async function createSession(model: string | Uint8Array, options: Session
   if (!(model instanceof Uint8Array) && typeof model !== 'string')
     throw unexpected('model', 'a path or a Uint8Array', model);
   if (model.length === 0) throw unexpected('model', 'a path or the bytes of a model', 'an empty one');
+  if (typeof model === 'string' && model.includes('\0'))
+    throw unexpected('model', 'a path without a null character', model);
   if (typeof model !== 'string') checkBytes(model, config.configEntries);
   options.signal?.throwIfAborted();
   const request = {

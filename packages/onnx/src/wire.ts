@@ -81,16 +81,28 @@ export function readUtf8(buffer: Uint8Array, start: number, end: number): string
   return protobuf.util.utf8.read(buffer, start, end);
 }
 
+// protobufjs gives 64 bits as a Long, or as a rounded number where it finds no Long: neither is wanted.
 function readInt64(reader: Reader): bigint {
-  const byte = reader.buf[reader.pos]!;
-  if (byte < 128 && reader.pos < reader.len) {
-    reader.pos++;
-    return BigInt(byte);
+  const low = readGroups(reader, 4);
+  if (!low.more) return BigInt(low.bits);
+  const middle = readGroups(reader, 4);
+  const bits = (BigInt(middle.bits) << 28n) | BigInt(low.bits);
+  if (!middle.more) return bits;
+  const high = readGroups(reader, 2);
+  if (high.more) throw new RangeError('a varint of more than ten bytes');
+  return BigInt.asIntN(64, (BigInt(high.bits) << 56n) | bits);
+}
+
+/** Up to `count` seven-bit groups of a varint. */
+function readGroups(reader: Reader, count: number): { readonly bits: number; readonly more: boolean } {
+  let bits = 0;
+  for (let group = 0; group < count; group++) {
+    if (reader.pos >= reader.len) throw new RangeError('the bytes end within a varint');
+    const byte = reader.buf[reader.pos++]!;
+    bits |= (byte & 127) << (7 * group);
+    if (byte < 128) return { bits, more: false };
   }
-  const long = reader.int64();
-  if (typeof long === 'number') return BigInt(long);
-  const { low, high } = long as { low: number; high: number };
-  return high === low >> 31 ? BigInt(low) : (BigInt(high) << 32n) | BigInt(low >>> 0);
+  return { bits, more: true };
 }
 
 export function writeScalar(writer: Writer, kind: ScalarKind | 'message', value: Scalar): void {

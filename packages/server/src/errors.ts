@@ -47,7 +47,9 @@ export const notFound: RequestHandler = (req) => {
 export function errorHandler(logger: Logger, body: ErrorBody): ErrorRequestHandler {
   return (error: unknown, req, res, _next) => {
     const failure = toHttpError(error);
-    if (failure.status >= 500) logger.error({ err: error, requestId: req.id }, 'request failed');
+    if (failure !== error || failure.cause !== undefined) {
+      logger[failure.status >= 500 ? 'error' : 'debug']({ err: error, requestId: req.id }, 'request failed');
+    }
     if (res.headersSent) {
       res.destroy();
       return;

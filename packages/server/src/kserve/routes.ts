@@ -109,8 +109,7 @@ async function inferWithTicket(
     metrics.queueSeconds.observe({ model: name }, await ticket.turn());
     const endRun = metrics.inferenceSeconds.startTimer({ model: name });
     const fetches = inference.outputs.map(({ spec }) => spec.name);
-    const results = await model.run(inference.feeds, { fetches, signal }).catch(asHttpError);
-    endRun();
+    const results = await model.run(inference.feeds, { fetches, signal }).catch(asHttpError).finally(endRun);
     await sendInference(res, { modelName: name, modelVersion: MODEL_VERSION }, inference, results, signal);
   } finally {
     stopTimer();

@@ -13,7 +13,7 @@ import {
 } from '../match/linear-layer.js';
 import { deeper, type MatchResult, matched } from '../match/result.js';
 import type { MatchScope } from '../match/scope.js';
-import { isStandard, uncast } from '../match/trace.js';
+import { isIdentity, isStandard, uncast } from '../match/trace.js';
 import type { FoundModule, FusionContext } from './fusion.js';
 
 /** A DoRA composition around a Linear layer, by structure. */
@@ -116,14 +116,17 @@ function matchBase(context: FusionContext, value: string): MatchResult<LinearBas
   return layer.matched ? matched({ kind: 'layer', layer: layer.value }) : layer;
 }
 
-/** The result is the last cast's where a cast back to the base's type follows, and nothing else reads the sum. */
-function matchOutput(scope: MatchScope, root: NodeProto, baseType: number | undefined) {
-  const sum = root.output[0] ?? '';
-  const readers = scope.readers(sum);
-  const [cast] = readers;
-  const isOnlyCast = cast !== undefined && readers.length === 1 && isStandard(cast, 'Cast') && !scope.isOutput(sum);
-  if (isOnlyCast && intAttribute(cast, 'to') === baseType) return cast.output[0] ?? '';
-  return sum;
+/** The result: the sum, or behind it what casts it back to the base's type, as long as nothing else reads the sum. */
+function matchOutput(scope: MatchScope, root: NodeProto, baseType: number | undefined): string {
+  let output = root.output[0] ?? '';
+  while (!scope.isOutput(output)) {
+    const [reader, ...others] = scope.readers(output);
+    if (reader === undefined || others.length > 0) break;
+    const castsBack = isStandard(reader, 'Cast') && intAttribute(reader, 'to') === baseType;
+    if (!castsBack && !isIdentity(scope, reader)) break;
+    output = reader.output[0] ?? '';
+  }
+  return output;
 }
 
 /** Where PEFT's names may be left: the magnitude's first, since it names path and adapter. */

@@ -1,5 +1,5 @@
 import type { NodeProto } from '@ort-dora/onnx';
-import { firstMatch, type MatchResult, matched, mismatch } from './result.js';
+import { deeper, firstMatch, type MatchResult, matched, mismatch } from './result.js';
 import { constantScalar } from './scalar.js';
 import type { MatchScope } from './scope.js';
 import { isStandard, plain, uncast } from './trace.js';
@@ -76,14 +76,14 @@ function matchTerms(
 ): MatchResult<Composition> {
   const left = factorsOf(scope, baseTerm);
   const right = factorsOf(scope, loraTerm);
-  if (left.scaling !== 1 || left.factors.length !== 2) return mismatch('the base term is not (g − 1)·u', root);
-  if (right.factors.length !== 2) return mismatch('the adapter term is not g·ℓ·s', root);
+  if (left.scaling !== 1 || left.factors.length !== 2) return mismatch('the base term is not (g − 1)·u', root, 1);
+  if (right.factors.length !== 2) return mismatch('the adapter term is not g·ℓ·s', root, 2);
   const nodes = [...left.nodes, ...right.nodes, inner, root];
   return firstMatch(
     bothOrders(left.factors).flatMap(([excess, u]) =>
       bothOrders(right.factors).map(([gain, lora]) => () => {
         const relation = matchExcess(scope, excess, gain);
-        if (!relation.matched) return relation;
+        if (!relation.matched) return deeper(relation, 3);
         return matched({
           root,
           base,
@@ -107,8 +107,8 @@ function matchExcess(scope: MatchScope, excess: string, gain: string) {
   if (node !== undefined && isStandard(node, 'Sub')) {
     const [minuend = '', subtrahend = ''] = node.input;
     if (uncast(scope, minuend) !== uncast(scope, gain))
-      return mismatch('the base term is scaled by another g', node, 1);
-    if (constantScalar(scope, subtrahend) !== 1) return mismatch('what is subtracted from g is not 1', node, 2);
+      return mismatch('the base term is scaled by another g', node, 2);
+    if (constantScalar(scope, subtrahend) !== 1) return mismatch('what is subtracted from g is not 1', node, 3);
     return matched({ excess: { kind: 'computed' } as const, nodes: [node] });
   }
   if (isConstant(excess) && isConstant(gain) && !isScalar(scope, excess)) {

@@ -3,7 +3,7 @@ import { type Eye, matchEye } from './eye.js';
 import { matchProduct } from './product.js';
 import { deeper, type MatchResult, matched, mismatch } from './result.js';
 import type { MatchScope } from './scope.js';
-import { type MatrixTrace, traceMatrix, transposedTrace, uncast } from './trace.js';
+import { isStandard, type MatrixTrace, traceMatrix, transposedTrace, uncast } from './trace.js';
 
 /** D = B·A `[out, in]` on the norm's path. */
 export type Delta =
@@ -39,6 +39,8 @@ export function matchDelta(scope: MatchScope, value: string): MatchResult<Delta>
 
   const inner = matchProduct(scope, left);
   if (!inner.matched) {
+    // Only what is no product at all can be a factor itself.
+    if (isProductNode(inner.culprit)) return deeper(inner, 2);
     const first = traceMatrix(scope, left);
     return matched(factors(undefined, first, right, transposed, [node]));
   }
@@ -74,4 +76,8 @@ function unwrap(scope: MatchScope, value: string): { readonly source: string; re
     source = next;
   }
   return { source, transposed };
+}
+
+function isProductNode(node: NodeProto | undefined): boolean {
+  return node !== undefined && (isStandard(node, 'MatMul') || isStandard(node, 'Gemm'));
 }

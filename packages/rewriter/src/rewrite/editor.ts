@@ -5,6 +5,7 @@ import {
   removeDeadNodes,
   type Scope,
   type TensorProto,
+  type Use,
 } from '@ort-dora/onnx';
 import type { BodyOptions, OperatorForm } from '../functions/form.js';
 import { operatorFunction, operatorNode } from '../functions/function.js';
@@ -67,8 +68,9 @@ export class ScopeEditor implements GraphEditor {
 
   wouldDie(output: string, nodes: readonly NodeProto[]): boolean {
     const dead = new Set<NodeProto>();
+    const isIdle = ({ scope, node }: Use & { kind: 'node' }) => node.output.every((value) => !scope.isUsed(value));
     const isUnread = (value: string) =>
-      value === '' || this.scope.uses(value).every((use) => use.kind === 'node' && dead.has(use.node));
+      value === '' || this.scope.uses(value).every((use) => use.kind === 'node' && (dead.has(use.node) || isIdle(use)));
     const pending = [this.#producer(output)];
     for (let node = pending.pop(); node !== undefined; node = pending.pop()) {
       dead.add(node);

@@ -64,24 +64,38 @@ export async function findModules(
   return found;
 }
 
-/** `m / ‖… + …‖` with a magnitude that is no activation: what no other layer computes. */
+/**
+ * A quotient of a magnitude, which is no activation, and a norm of a sum, either way round: what no other layer
+ * computes.
+ */
 function isNormDivision(scope: MatchScope, node: NodeProto): boolean {
   if (!isStandard(node, 'Div')) return false;
-  const [magnitude = '', norm = ''] = node.input;
-  const numerator = uncast(scope, magnitude);
-  if (scope.constant(numerator) === undefined && scope.producer(numerator) !== undefined) return false;
-  let value = norm;
-  // Behind a norm there may be what makes it another one: an epsilon, a clamp.
+  const [left = '', right = ''] = node.input;
+  return [
+    [left, right],
+    [right, left],
+  ].some(([magnitude = '', norm = '']) => isStored(scope, magnitude) && leadsToNormOfSum(scope, norm));
+}
+
+/** A constant, or an input of the graph. */
+function isStored(scope: MatchScope, value: string): boolean {
+  const source = uncast(scope, value);
+  return scope.constant(source) !== undefined || scope.producer(source) === undefined;
+}
+
+/** Whether a value is a norm of a sum or a difference, or one with an epsilon or a clamp behind it. */
+function leadsToNormOfSum(scope: MatchScope, value: string): boolean {
+  let current = value;
   for (let step = 0; step < 4; step++) {
-    const producer = scope.producer(uncast(scope, value));
+    const producer = scope.producer(uncast(scope, current));
     if (producer === undefined) return false;
-    if (isStandard(producer, 'ReduceL2')) {
+    if (isStandard(producer, 'ReduceL2') || isStandard(producer, 'ReduceL1')) {
       const reduced = scope.producer(uncast(scope, producer.input[0] ?? ''));
-      return reduced !== undefined && isStandard(reduced, 'Add');
+      return reduced !== undefined && (isStandard(reduced, 'Add') || isStandard(reduced, 'Sub'));
     }
     const computed = producer.input.find((input) => input !== '' && scope.constant(plain(scope, input)) === undefined);
     if (computed === undefined) return false;
-    value = computed;
+    current = computed;
   }
   return false;
 }

@@ -13,7 +13,7 @@ export async function runModel(model: ModelProto | Uint8Array | string, feeds: F
     ? ort.InferenceSession.create(source, QUIET)
     : ort.InferenceSession.create(source, QUIET));
   try {
-    return await session.run(feeds);
+    return await session.run(feeds, { logSeverityLevel: 4 });
   } finally {
     await session.release();
   }
@@ -37,4 +37,4 @@ export async function optimizedOperators(model: ModelProto | Uint8Array): Promis
   }
 }
 
-const QUIET: ort.InferenceSession.SessionOptions = { logSeverityLevel: 3, graphOptimizationLevel: 'all' };
+const QUIET: ort.InferenceSession.SessionOptions = { logSeverityLevel: 4, graphOptimizationLevel: 'all' };

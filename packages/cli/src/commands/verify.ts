@@ -1,6 +1,7 @@
 /** `ort-dora verify`: the same inputs to two models, and a judgement of the difference. */
 
-import { type VerificationResult, verifyModels } from '@ort-dora/verify';
+import { inspectModel, RewriteError } from '@ort-dora/rewriter';
+import { type ModuleDescription, type VerificationResult, verifyModels } from '@ort-dora/verify';
 import { InvalidArgumentError } from 'commander';
 import { CommandError } from '../errors.js';
 import { findModels } from '../models.js';
@@ -30,6 +31,7 @@ export const registerVerify: Register = (program, { stdout, stderr, signal }) =>
       try {
         result = await verifyModels(original, rewritten, {
           signal,
+          modules: options.tolerance === undefined ? await modulesOf(original) : [],
           onProgress: (step, fraction) => progress.update('verifying', fraction, step),
           ...(options.inputs !== undefined && { inputs: options.inputs }),
           ...(options.tolerance !== undefined && { tolerance: options.tolerance }),
@@ -41,12 +43,27 @@ export const registerVerify: Register = (program, { stdout, stderr, signal }) =>
       printResult(stdout, options, result, () => [
         ...outputTable(result),
         '',
+        ...(result.modules.length > 0 ? [...moduleErrors(result), ''] : []),
         ...result.notes,
         paint(result.passed ? 'green' : 'red', result.summary),
       ]);
       if (!result.passed) throw new CommandError('unsatisfied', `${b} is not equal to ${a}: ${result.summary}`);
     });
 };
+
+/**
+ * The DoRA modules of the original, to be judged one by one where the other model has them fused. A tolerance for whole outputs
+ * is asked for where the models are not meant to be that close: their modules are not judged.
+ */
+async function modulesOf(path: string): Promise<ModuleDescription[]> {
+  try {
+    return (await inspectModel(path)).modules.filter((module) => module.status === 'fused');
+  } catch (error) {
+    // A model that cannot be rewritten can still be compared.
+    if (error instanceof RewriteError) return [];
+    throw error;
+  }
+}
 
 async function singleModel(path: string): Promise<string> {
   const { kind, models } = await findModels(path);
@@ -66,7 +83,7 @@ function parseTolerance(text: string): number {
 
 type Output = VerificationResult['outputs'][number];
 
-const columns: readonly Column<Output>[] = [
+const outputColumns: readonly Column<Output>[] = [
   { title: 'OUTPUT', value: ({ name }) => name },
   { title: 'TYPE', value: ({ type }) => type },
   { title: 'MAX |A−B|', align: 'right', value: ({ maxAbs }) => maxAbs.toExponential(2) },
@@ -75,5 +92,17 @@ const columns: readonly Column<Output>[] = [
   { title: 'STATUS', value: ({ passed }) => (passed ? 'equal' : 'NOT EQUAL') },
 ];
 
-/** The figures of whole outputs, one line each. */
-export const outputTable = ({ outputs }: VerificationResult): string[] => table(outputs, columns);
+const outputTable = ({ outputs }: VerificationResult): string[] => table(outputs, outputColumns);
+
+type Module = VerificationResult['modules'][number];
+
+const moduleColumns: readonly Column<Module>[] = [
+  { title: 'MODULE', value: ({ path }) => path },
+  { title: 'ADAPTER', value: ({ adapter }) => (adapter === 'default' ? '' : (adapter ?? '')) },
+  { title: 'ERROR OF A', align: 'right', value: ({ errorOriginal }) => errorOriginal.toExponential(2) },
+  { title: 'ERROR OF B', align: 'right', value: ({ errorRewritten }) => errorRewritten.toExponential(2) },
+  { title: 'AT MOST', align: 'right', value: ({ limit }) => limit.toExponential(2) },
+  { title: 'STATUS', value: ({ passed }) => (passed ? 'equal' : 'NOT EQUAL') },
+];
+
+const moduleErrors = ({ modules }: VerificationResult): string[] => table(modules, moduleColumns);

@@ -1,5 +1,6 @@
 // The main job on a real export: rewrite it, prove it equal, serve it, ask it over HTTP.
 import { spawn } from 'node:child_process';
+import { openSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { setUp } from '../setup/setup.mjs';
 import { StepError, step } from '../steps/steps.mjs';
@@ -45,12 +46,13 @@ async function ortDora(args) {
 
 /** Starts the server on the first free port, asks it once, says how to ask it again, and waits for it to be stopped. */
 async function serve(models) {
+  const log = join(FOLDER, 'server.log');
   const server = spawn(
     process.execPath,
     [CLI, 'serve', models, '--port', String(FIRST_PORT), '--next-free-port', '--json'],
     {
       cwd: root,
-      stdio: ['ignore', 'pipe', 'inherit'],
+      stdio: ['ignore', 'pipe', openSync(log, 'w')],
     },
   );
   for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => server.kill('SIGTERM'));
@@ -58,11 +60,20 @@ async function serve(models) {
   const url = await Promise.race([
     addressOf(server),
     ended.then((code) => {
-      throw new StepError(`the server ended with exit code ${code} before it answered`, 'its message is above');
+      throw new StepError(
+        `the server ended with exit code ${code} before it answered`,
+        `its message is in ${relative(root, log)}`,
+      );
     }),
   ]);
-  await step(`ask ${url}`, () => ask({ url, model: MODEL, sample: SAMPLE, folder: FOLDER }));
-  console.log(`\nThe server runs at ${url} until you press Ctrl-C.`);
+  let curl = '';
+  await step(`ask ${url}`, async () => {
+    curl = await ask({ url, model: MODEL, sample: SAMPLE, folder: FOLDER });
+  });
+  console.log(
+    `\nThe same request with curl (the head of the answer is JSON, the logits follow as binary float16):\n  ${curl}`,
+  );
+  console.log(`\nThe server runs at ${url} until you press Ctrl-C; it logs to ${relative(root, log)}.`);
   process.exitCode = await ended;
 }
 

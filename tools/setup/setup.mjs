@@ -22,8 +22,17 @@ async function installPackages() {
   const stamp = join(root, 'node_modules', '.ort-dora-lock');
   const digest = createHash('sha256').update(readFileSync(lock)).digest('hex');
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === digest) return 'up to date';
-  // Install scripts stay off: onnxruntime-node's would fetch CUDA libraries, and our own run in the next step.
-  await run('npm-ci', 'npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--prefer-offline']);
+  // `npm ci` would refuse a lock file without the packages of foreign platforms, which not every registry carries; without
+  // saving, `npm install` takes the locked versions all the same. Install scripts stay off: onnxruntime-node's would fetch
+  // CUDA libraries, and our own run in the next step.
+  await run('npm-install', 'npm', [
+    'install',
+    '--no-save',
+    '--ignore-scripts',
+    '--no-audit',
+    '--no-fund',
+    '--prefer-offline',
+  ]);
   writeFileSync(stamp, digest);
 }
 

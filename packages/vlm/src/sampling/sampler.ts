@@ -46,14 +46,16 @@ export class Sampler {
 
   #sample(logits: Float32Array, highest: number): number {
     const { temperature, topK, topP } = this.#settings;
-    const weights = Float64Array.from(logits, (logit) => Math.exp((logit - highest) / temperature));
-    const total = sum(weights);
-    // A token that this bound leaves out is outside of every nucleus: all those below it add up to less than 1 − topP.
-    const least = topK > 0 ? 0 : ((1 - topP) / weights.length) * total;
-    let ids = [...weights.keys()].filter((id) => weights[id]! > 0 && weights[id]! >= least);
+    const weights = new Float64Array(logits.length);
+    for (let id = 0; id < weights.length; id++) weights[id] = Math.exp((logits[id]! - highest) / temperature);
+    const total = weights.reduce(add, 0);
+    // Few tokens need to be put in order: the k largest; or those above a bound below which all tokens add up to less than 1 − topP.
+    const least = topK > 0 ? largest(weights, topK) : ((1 - topP) / weights.length) * total;
+    let ids: number[] = [];
+    for (let id = 0; id < weights.length; id++) if (weights[id]! > 0 && weights[id]! >= least) ids.push(id);
     if (topK > 0 || topP < 1) ids.sort((a, b) => weights[b]! - weights[a]! || a - b);
     if (topK > 0) ids = ids.slice(0, topK);
-    if (topP < 1) ids = nucleus(ids, weights, topP, topK > 0 ? sum(ids.map((id) => weights[id]!)) : total);
+    if (topP < 1) ids = nucleus(ids, weights, topP, topK > 0 ? weightOf(ids, weights) : total);
     return draw(ids, weights, this.#random());
   }
 }
@@ -84,7 +86,7 @@ function argmax(logits: Float32Array): number {
 
 /** As TopPLogitsWarper: from the least likely on, tokens go while they add up to at most 1 − topP of `total`. One stays. */
 function nucleus(sorted: readonly number[], weights: Float64Array, topP: number, total: number): number[] {
-  let rest = total - sum(sorted.map((id) => weights[id]!));
+  let rest = total - weightOf(sorted, weights);
   let end = sorted.length;
   while (end > 1) {
     rest += weights[sorted[end - 1]!]!;
@@ -95,7 +97,7 @@ function nucleus(sorted: readonly number[], weights: Float64Array, topP: number,
 }
 
 function draw(ids: readonly number[], weights: Float64Array, uniform: number): number {
-  let left = uniform * sum(ids.map((id) => weights[id]!));
+  let left = uniform * weightOf(ids, weights);
   for (const id of ids) {
     left -= weights[id]!;
     if (left < 0) return id;
@@ -103,8 +105,15 @@ function draw(ids: readonly number[], weights: Float64Array, uniform: number): n
   return ids.at(-1)!;
 }
 
-function sum(values: Iterable<number>): number {
-  let total = 0;
-  for (const value of values) total += value;
-  return total;
+/** The k-th largest; the least where there are fewer. */
+function largest(weights: Float64Array, k: number): number {
+  return weights.toSorted()[Math.max(weights.length - k, 0)]!;
+}
+
+function weightOf(ids: readonly number[], weights: Float64Array): number {
+  return ids.reduce((total, id) => total + weights[id]!, 0);
+}
+
+function add(a: number, b: number): number {
+  return a + b;
 }

@@ -9,7 +9,7 @@ export interface BodyOptions {
   readonly limit: number;
   /** Offset in the body that must fall on an 8-byte boundary of the returned memory. */
   readonly alignedOffset?: number;
-  readonly signal: AbortSignal;
+  readonly signal?: AbortSignal;
 }
 
 /** Throws HttpError 413 (too large), 415 (unknown encoding) or 400 (cut off, not decompressible). */
@@ -107,10 +107,10 @@ function decompress(req: Request, encoding: string): Readable {
   }
 }
 
-async function pump(req: Request, stream: Readable, sink: Sink, signal: AbortSignal): Promise<void> {
+async function pump(req: Request, stream: Readable, sink: Sink, signal: AbortSignal | undefined): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     const settle = (error?: Error) => {
-      signal.removeEventListener('abort', onAbort);
+      signal?.removeEventListener('abort', onAbort);
       req.off('close', onClose);
       stream.off('data', onData).off('end', settle).off('error', onError);
       // A late error of a stream nobody reads any more must not end the process.
@@ -127,16 +127,16 @@ async function pump(req: Request, stream: Readable, sink: Sink, signal: AbortSig
       }
     };
     const onError = (error: Error) => settle(new HttpError(400, `the body cannot be read: ${error.message}`));
-    const onAbort = () => settle(signal.reason);
+    const onAbort = () => settle(signal?.reason);
     const onClose = () => {
       if (!req.complete) settle(new HttpError(400, 'the client closed the connection before the whole body arrived'));
     };
-    signal.addEventListener('abort', onAbort, { once: true });
+    signal?.addEventListener('abort', onAbort, { once: true });
     req.on('close', onClose);
     stream.on('data', onData).on('end', settle).on('error', onError);
   });
 }
 
 function tooLarge(limit: number): HttpError {
-  return new HttpError(413, `the request body is larger than ${limit} bytes (server option maxBodyBytes)`);
+  return new HttpError(413, `the request body is larger than ${limit} bytes`);
 }

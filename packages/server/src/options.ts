@@ -35,6 +35,8 @@ export interface ServerOptions {
   readonly headersTimeoutMs?: number;
   /** Time a client has to send its whole request, in ms. Default 60 000. */
   readonly requestTimeoutMs?: number;
+  /** Time a client may leave its answer unread, in ms. Default 60 000. */
+  readonly sendTimeoutMs?: number;
   /** Time that running requests get to finish when the server closes, in ms. Default 30 000. */
   readonly drainTimeoutMs?: number;
   /** Serve the models that load even when others do not. Default false: one bad model stops the start. */
@@ -72,6 +74,7 @@ const optionsSchema = z.strictObject({
   maxConnections: z.int().min(1).max(1_000_000).default(1024),
   headersTimeoutMs: milliseconds.default(10_000),
   requestTimeoutMs: milliseconds.default(60_000),
+  sendTimeoutMs: milliseconds.default(60_000),
   drainTimeoutMs: milliseconds.default(30_000),
   allowFailedModels: z.boolean().default(false),
   session: z.custom<SessionOptions>((value) => typeof value === 'object' && value !== null).optional(),

@@ -40,6 +40,21 @@ describe('RunQueue', () => {
     expect(queue.running).toBe(1);
   });
 
+  it('lets the next run start while an answer is sent, which still holds a place', async () => {
+    const queue = new RunQueue({ maxConcurrentRuns: 1, maxQueuedRuns: 1 });
+    const [first, second] = [queue.admit(), queue.admit()];
+    await first.turn();
+    const turn = second.turn();
+    first.endRun();
+    await turn;
+    expect([queue.running, queue.waiting]).toEqual([1, 0]);
+    expect(() => queue.admit()).toThrow(expect.objectContaining({ status: 429 }));
+    first.release();
+    second.release();
+    await queue.idle();
+    expect([queue.running, queue.waiting]).toEqual([0, 0]);
+  });
+
   it('ignores a second release', async () => {
     const queue = new RunQueue({ maxConcurrentRuns: 1, maxQueuedRuns: 1 });
     const [first, second] = [queue.admit(), queue.admit()];

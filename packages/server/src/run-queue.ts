@@ -8,7 +8,7 @@ export interface RunQueueOptions {
 
 /**
  * A request takes a ticket before its body is read, so that the memory of waiting requests is bounded too.
- * `release` must be called exactly when the request is over, whatever its outcome.
+ * `release` must be called when the request is over, whatever its outcome; until then it counts against the bounds.
  */
 export interface RunTicket {
   /** Aborted when the client goes away, its time is up, or the server stops waiting for it. */
@@ -16,6 +16,8 @@ export interface RunTicket {
   abort(reason: Error): void;
   /** Resolves when the run may start; rejects with the reason of an abort. Returns the seconds waited. */
   turn(): Promise<number>;
+  /** The run is over and the next may start; the request itself goes on until `release`. */
+  endRun(): void;
   release(): void;
 }
 
@@ -24,6 +26,7 @@ export class RunQueue {
   readonly #tickets = new Set<Ticket>();
   readonly #waiting: Ticket[] = [];
   #running = 0;
+  #ended = 0;
   #closed = false;
   #onIdle: (() => void)[] = [];
 
@@ -35,9 +38,9 @@ export class RunQueue {
     return this.#running;
   }
 
-  /** Requests admitted and not yet running: being received, or waiting for their turn. */
+  /** Requests being received or waiting for their turn. */
   get waiting(): number {
-    return this.#tickets.size - this.#running;
+    return this.#tickets.size - this.#running - this.#ended;
   }
 
   /** Throws HttpError 503 when closed and 429 when full. */
@@ -82,12 +85,18 @@ export class RunQueue {
   }
 
   /** @internal */
-  leave(ticket: Ticket, wasRunning: boolean): void {
-    if (!this.#tickets.delete(ticket)) return;
+  ended(): void {
+    this.#running -= 1;
+    this.#ended += 1;
+    this.#startNext();
+  }
+
+  /** @internal */
+  leave(ticket: Ticket, hasEnded: boolean): void {
+    this.#tickets.delete(ticket);
     const index = this.#waiting.indexOf(ticket);
     if (index >= 0) this.#waiting.splice(index, 1);
-    if (wasRunning) this.#running -= 1;
-    this.#startNext();
+    if (hasEnded) this.#ended -= 1;
     if (this.#tickets.size === 0) for (const resolve of this.#onIdle.splice(0)) resolve();
   }
 
@@ -105,7 +114,7 @@ class Ticket implements RunTicket {
   readonly #queue: RunQueue;
   readonly #controller = new AbortController();
   #start: (() => void) | undefined;
-  #running = false;
+  #phase: 'admitted' | 'running' | 'ended' | 'released' = 'admitted';
 
   constructor(queue: RunQueue) {
     this.#queue = queue;
@@ -135,11 +144,21 @@ class Ticket implements RunTicket {
   }
 
   start(): void {
-    this.#running = true;
+    this.#phase = 'running';
     this.#start?.();
   }
 
+  endRun(): void {
+    if (this.#phase !== 'running') return;
+    this.#phase = 'ended';
+    this.#queue.ended();
+  }
+
   release(): void {
-    this.#queue.leave(this, this.#running);
+    if (this.#phase === 'released') return;
+    this.endRun();
+    const hasEnded = this.#phase === 'ended';
+    this.#phase = 'released';
+    this.#queue.leave(this, hasEnded);
   }
 }

@@ -135,7 +135,7 @@ interface AppParts {
 
 /** A further protocol is one more router with its paths and its own shape of errors, mounted beside `kserve`. */
 function createApp({ options, models, queue, health, metrics }: AppParts): Express {
-  const { logger, apiKey, maxBodyBytes, maxJsonBytes } = options;
+  const { logger, apiKey } = options;
   const document = openApiDocument([kservePaths, healthPaths, metricsPaths], { bearer: apiKey !== undefined });
   const app = express();
   app.disable('x-powered-by').disable('etag').enable('case sensitive routing');
@@ -146,7 +146,7 @@ function createApp({ options, models, queue, health, metrics }: AppParts): Expre
 
   app.use(healthRoutes(health));
   app.use(metricsRoutes(metrics));
-  app.use(kserve({ models, queue, health, metrics, maxBodyBytes, maxJsonBytes }));
+  app.use(kserve({ ...options, models, queue, health, metrics }));
   app.use(openApiRoutes(document));
   app.use(docsPage(document));
   app.use(landingPage(models, document));

@@ -318,7 +318,7 @@ const CASES: Record<string, Case> = {
   'a body beyond the limit': {
     body: 'x'.repeat(70_000),
     status: 413,
-    message: 'larger than 65536 bytes (server option maxBodyBytes)',
+    message: 'the request body is larger than 65536 bytes',
   },
   'a chunked body beyond the limit': {
     body: 'x'.repeat(70_000),

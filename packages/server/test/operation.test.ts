@@ -269,6 +269,24 @@ describe('slow clients', () => {
     await until(async () => (await waiting(server.url)) === 0, 'its place');
   });
 
+  it('that do not read their answer neither keep others waiting nor stay for ever', async () => {
+    const impatient = await start({ maxConcurrentRuns: 1, sendTimeoutMs: 500 });
+    const body = JSON.stringify({ inputs: [{ name: 'shape', shape: [1], datatype: 'INT64', data: [20_000_000] }] });
+    const socket = connect(Number(new URL(impatient.url).port), '127.0.0.1');
+    socket.on('error', () => {});
+    socket.pause();
+    socket.write(
+      `POST /v2/models/zeros/infer HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+    );
+    await until(
+      async () => (await metric(impatient.url, 'ort_dora_inference_seconds_count{model="zeros"}')) === 1,
+      'the run',
+    );
+    expect((await infer(impatient.url, 'slow', slowRun(1))).status).toBe(200);
+    await until(async () => (await answered(impatient.url, 499)) === 1, 'the end of the unread answer');
+    socket.destroy();
+  });
+
   it('that announce a body too large get the answer before they send it', async () => {
     const { ended, socket } = await talk(
       'POST /v2/models/slow/infer HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 1000000000\r\nConnection: close\r\n\r\n',

@@ -19,6 +19,7 @@ export interface ResponseHead {
   readonly modelVersion: string;
 }
 
+/** Resolves when the answer has been handed to the system. Rejects with the signal's reason. */
 export async function sendInference(
   res: Response,
   head: ResponseHead,
@@ -43,6 +44,7 @@ export async function sendInference(
   if (binaries.length > 0) sendBinary(res, [...json].join(''), binaries);
   else if (jsonElements <= STREAM_ABOVE_ELEMENTS) sendText(res, [...json].join(''));
   else await streamText(res, json, signal);
+  if (!res.writableFinished) await event(res, 'finish', signal);
 }
 
 /** The response object as text, in pieces; tensors of any size never exist as one string. */
@@ -100,7 +102,16 @@ async function streamText(res: Response, pieces: Generator<string>, signal: Abor
   for (const piece of pieces) {
     signal.throwIfAborted();
     if (res.write(piece)) await nextTurn();
-    else await once(res, 'drain', { signal });
+    else await event(res, 'drain', signal);
   }
   res.end();
+}
+
+async function event(res: Response, name: 'drain' | 'finish', signal: AbortSignal): Promise<void> {
+  try {
+    await once(res, name, { signal });
+  } catch (error) {
+    signal.throwIfAborted();
+    throw error;
+  }
 }

@@ -20,6 +20,7 @@ export interface KServeOptions {
   readonly metrics: Metrics;
   readonly maxBodyBytes: number;
   readonly maxJsonBytes: number;
+  readonly sendTimeoutMs: number;
 }
 
 /** Failures are thrown as HttpError; the caller mounts an error handler behind this router. */
@@ -92,7 +93,7 @@ function infer(options: KServeOptions): RequestHandler {
 }
 
 async function inferWithTicket(
-  { metrics, maxBodyBytes, maxJsonBytes }: KServeOptions,
+  { metrics, maxBodyBytes, maxJsonBytes, sendTimeoutMs }: KServeOptions,
   name: string,
   model: LoadedModel,
   ticket: RunTicket,
@@ -110,6 +111,8 @@ async function inferWithTicket(
     const endRun = metrics.inferenceSeconds.startTimer({ model: name });
     const fetches = inference.outputs.map(({ spec }) => spec.name);
     const results = await model.run(inference.feeds, { fetches, signal }).catch(asHttpError).finally(endRun);
+    ticket.endRun();
+    res.setTimeout(sendTimeoutMs, () => res.destroy());
     await sendInference(res, { modelName: name, modelVersion: MODEL_VERSION }, inference, results, signal);
   } finally {
     stopTimer();
@@ -139,17 +142,14 @@ function asHttpError(error: unknown): never {
   throw error;
 }
 
-function repositoryIndexHandler({ models, queue, maxJsonBytes }: KServeOptions): RequestHandler {
+function repositoryIndexHandler({ models }: KServeOptions): RequestHandler {
   return async (req, res) => {
-    const ticket = queue.admit();
-    try {
-      const body = await readBody(req, res, { limit: Math.min(maxJsonBytes, 4096), signal: ticket.signal });
-      res.json(describeRepository(models.list(), parseIndexRequest(body).ready ?? false));
-    } finally {
-      ticket.release();
-    }
+    const body = await readBody(req, res, { limit: INDEX_BODY_BYTES });
+    res.json(describeRepository(models.list(), parseIndexRequest(body).ready ?? false));
   };
 }
+
+const INDEX_BODY_BYTES = 4096;
 
 /** Clients send an empty body as well as an empty object. */
 function parseIndexRequest(body: Uint8Array): { ready?: boolean | undefined } {

@@ -82,6 +82,11 @@ export interface BodyOptions {
   readonly target: BodyTarget;
   /** The value of the `scaling` attribute; needed below opset 12 only, where a body cannot refer to it. */
   readonly scaling?: number;
+  /**
+   * For calls from inside a model-local function: the function then has no overload name, because ONNX Runtime 1.30 does
+   * not find overloads from there ("not a registered function/op"). One form of each operator can be used so.
+   */
+  readonly nested?: boolean;
 }
 
 /** First opset whose `Constant` takes a float attribute, by which a body can refer to `scaling`. */
@@ -90,8 +95,13 @@ export const SCALING_BY_REFERENCE_OPSET = 12;
 /** Oldest opset that the bodies are written for. */
 export const OLDEST_OPSET = 11;
 
-/** The overload's name: stable, readable and different for every different body of one file. */
+/** The name of the overload that nodes of a form call. */
 export function overloadName(form: OperatorForm, options: BodyOptions): string {
+  return options.nested === true ? '' : bodyName(form, options);
+}
+
+/** Stable, readable and different for every different body of one operator at one opset. */
+export function bodyName(form: OperatorForm, options: BodyOptions): string {
   const parts = [...formParts(form)];
   if (options.target === 'cpu' && usesBfloat16(form)) parts.push('via_float32');
   if (options.opset < SCALING_BY_REFERENCE_OPSET) parts.push(`scaling_${options.scaling}`);

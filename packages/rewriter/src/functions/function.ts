@@ -9,6 +9,7 @@ import {
   makeNode,
   makeValueInfo,
   type NodeProto,
+  setMetadata,
   type TensorProto,
 } from '@ort-dora/onnx';
 import { float32Tensor, int64Tensor } from '../tensors/make.js';
@@ -19,6 +20,7 @@ import { doraLinearBody } from './dora-linear.js';
 import { doraScaleBody } from './dora-scale.js';
 import {
   type BodyOptions,
+  bodyName,
   type FloatType,
   OLDEST_OPSET,
   type OperatorForm,
@@ -30,6 +32,9 @@ import {
 /** Domain and version of the operators. */
 export const DORA_DOMAIN = 'ort.dora';
 export const DORA_OPSET_VERSION = 1;
+
+/** Metadata of our functions: which form they are, whatever their overload is called. */
+export const FORM_METADATA = 'ort_dora.form';
 
 /** Overloads of model-local functions exist from this IR version on. */
 export const OVERLOAD_IR_VERSION = 10;
@@ -50,7 +55,7 @@ export function operatorFunction(form: OperatorForm, options: BodyOptions): Func
     throw new RangeError(`scaling: needed at opset ${opset}, where a function body cannot refer to the attribute`);
   }
   const signature = operatorSignature(form);
-  return makeFunction(DORA_DOMAIN, form.op, {
+  const made = makeFunction(DORA_DOMAIN, form.op, {
     overload: overloadName(form, options),
     inputs: signature.inputs.map(({ name }) => name),
     outputs: signature.outputs.map(({ name }) => name),
@@ -59,6 +64,8 @@ export function operatorFunction(form: OperatorForm, options: BodyOptions): Func
     opsets: { '': opset },
     docString: DESCRIPTION[form.op],
   });
+  setMetadata(made, FORM_METADATA, bodyName(form, options));
+  return made;
 }
 
 /** A node that calls the operator of `form`. */

@@ -20,8 +20,8 @@ export interface Fusion<Found extends FoundModule = FoundModule, Proven extends 
   check(context: FusionContext, found: Found): Promise<MatchResult<Proven>>;
   /** Names around a module from which its PEFT path is read: of its tensors, m first, and its nodes. */
   names(found: Found): { readonly tensors: readonly string[]; readonly nodes: readonly NodeProto[] };
-  /** Replaces the module. Only called with what `check` has proved. */
-  rewrite(context: RewriteContext, proven: Proven): Promise<FusedDescription>;
+  /** Replaces the module, of which `check` has proved everything; or says, before any edit, why that cannot be done. */
+  rewrite(context: RewriteContext, proven: Proven): Promise<MatchResult<FusedDescription>>;
 }
 
 /** What every fusion finds. */

@@ -1,12 +1,13 @@
 /** Replacing a proven {@link ProvenLinearModule} by `ort.dora` operators. */
-import type { DoraComposeForm, DoraLinearForm, DoraScaleForm, Transposed } from '../functions/form.js';
+import type { DoraComposeForm, DoraLinearForm, DoraScaleForm, FloatType, Transposed } from '../functions/form.js';
+import { type MatchResult, matched, mismatch } from '../match/result.js';
 import { type MatrixTrace, plain, uncast, unwiden } from '../match/trace.js';
 import type { NormRequest } from '../norm/norm.js';
 import type { ExportForm } from '../report/report.js';
 import { RewriteError } from '../rewrite/error.js';
 import { floatType, toFloat32 } from '../tensors/elements.js';
 import { float32Tensor } from '../tensors/make.js';
-import type { FloatTensor } from '../tensors/stored-tensor.js';
+import type { FloatTensor, StoredTensor } from '../tensors/stored-tensor.js';
 import type { FusedDescription, RewriteContext } from './fusion.js';
 import { baseOutput, innermostLayer, type ProvenLinearModule } from './linear-module.js';
 
@@ -14,23 +15,28 @@ import { baseOutput, innermostLayer, type ProvenLinearModule } from './linear-mo
 export async function rewriteLinearModule(
   context: RewriteContext,
   module: ProvenLinearModule,
-): Promise<FusedDescription> {
+): Promise<MatchResult<FusedDescription>> {
   const { editor, settings } = context;
   const layer = innermostLayer(module.base);
   const asLinear =
     settings.form === 'linear' && module.base.kind === 'layer' && editor.wouldDie(module.output, layer.nodes);
-  const gain = await writeGain(context, module);
   const form = asLinear ? linearForm(module) : composeForm(module);
+  const source = gainSource(context, module);
+  for (const written of source.scale === 'runtime' ? [form, scaleForm(module)] : [form]) {
+    const refusal = editor.refusal(written, module.scaling);
+    if (refusal !== undefined) return mismatch(refusal, module.root);
+  }
+  const gain = await writeGain(context, module, source);
   const inputs = asLinear
-    ? [layer.x, layer.weight.value, module.lora.loraA.value, module.lora.loraB.value, gain.value]
-    : [baseOutput(module.base), module.lora.output, gain.value];
+    ? [layer.x, layer.weight.value, module.lora.loraA.value, module.lora.loraB.value, gain]
+    : [baseOutput(module.base), module.lora.output, gain];
   if (form.op === 'DoraLinear' ? form.bias : form.bias !== 'none') inputs.push(module.bias as string);
   const overload = editor.replaceByOperator(module.output, form, {
     inputs,
     scaling: module.scaling,
     name: context.adapter === undefined ? context.path : `${context.path}/${context.adapter}`,
   });
-  return {
+  return matched({
     operator: form.op,
     overload,
     form: exportForm(module),
@@ -44,7 +50,7 @@ export async function rewriteLinearModule(
     weightShape: [module.outFeatures, module.inFeatures],
     bias: module.bias !== undefined,
     layouts: layouts(module),
-    scale: gain.scale,
+    scale: source.scale,
     values: {
       x: layer.x,
       y: module.output,
@@ -54,9 +60,9 @@ export async function rewriteLinearModule(
       loraB: module.lora.loraB.value,
       magnitude: module.gain.kind === 'norm' ? module.gain.norm.magnitude : null,
       bias: module.bias ?? null,
-      gain: gain.value,
+      gain,
     },
-  };
+  });
 }
 
 function linearForm(module: ProvenLinearModule): DoraLinearForm {
@@ -93,54 +99,56 @@ function exportForm({ gain, base }: ProvenLinearModule): ExportForm {
   return { norm: 'full', delta: kind, base: layerForm };
 }
 
-/** g as a float32 value `[out]` of the rewritten graph. */
-async function writeGain(
-  context: RewriteContext,
-  module: ProvenLinearModule,
-): Promise<{ readonly value: string; readonly scale: 'stored' | 'runtime' | 'constant' }> {
-  const { editor, settings } = context;
-  const name = [context.path, 'dora_gain', context.adapter].filter((part) => part !== undefined).join('.');
+/** Where g comes from. */
+type GainSource =
+  | { readonly scale: 'constant'; readonly tensor: StoredTensor; readonly type: FloatType }
+  | { readonly scale: 'stored'; readonly request: NormRequest }
+  | { readonly scale: 'runtime'; readonly magnitude: string };
+
+/** @throws RewriteError `scale` where g must be stored and cannot be. */
+function gainSource(context: RewriteContext, module: ProvenLinearModule): GainSource {
   if (module.gain.kind === 'constant') {
-    const stored = context.tensor(unwiden(context.scope, module.gain.value));
-    const type = floatType(stored?.dataType);
-    if (stored === undefined || type === undefined) throw new Error(`${module.gain.value} was proved to be constant`);
-    const values = toFloat32(await stored.read(), type);
-    return {
-      value: editor.addConstant(module.output, float32Tensor(name, [values.length], values)),
-      scale: 'constant',
-    };
+    const tensor = context.tensor(unwiden(context.scope, module.gain.value));
+    const type = floatType(tensor?.dataType);
+    if (tensor === undefined || type === undefined) throw new Error(`${module.gain.value} was proved to be constant`);
+    return { scale: 'constant', tensor, type };
   }
-  const request = settings.scale === 'runtime' ? undefined : normRequest(context, module);
-  if (request !== undefined) {
-    const values =
-      context.compute === undefined ? new Float32Array(module.outFeatures) : await context.compute(request);
-    if (values.length !== module.outFeatures) {
-      throw new RewriteError(
-        'norm',
-        `${context.path}: the norm has ${values.length} elements, W ${module.outFeatures} outputs`,
-      );
-    }
-    return { value: editor.addConstant(module.output, float32Tensor(name, [values.length], values)), scale: 'stored' };
-  }
-  if (settings.scale === 'stored') {
+  const request = context.settings.scale === 'runtime' ? undefined : normRequest(context, module);
+  if (request !== undefined) return { scale: 'stored', request };
+  if (context.settings.scale === 'stored') {
     throw new RewriteError(
       'scale',
       `${context.path}: g cannot be stored, because W, A, B or m is not a constant of the model; use --scale auto or runtime`,
     );
   }
-  const { norm } = module.gain;
-  const value = editor.insertOperator(module.output, scaleForm(module), {
-    inputs: [
-      innermostLayer(module.base).weight.value,
-      module.lora.loraA.value,
-      module.lora.loraB.value,
-      plain(context.scope, norm.magnitude),
-    ],
-    output: name,
-    scaling: module.scaling,
-    name: `${context.path}/DoraScale${context.adapter === undefined ? '' : `/${context.adapter}`}`,
-  });
-  return { value, scale: 'runtime' };
+  return { scale: 'runtime', magnitude: plain(context.scope, module.gain.norm.magnitude) };
+}
+
+/** g as a float32 value `[out]` of the rewritten graph. */
+async function writeGain(context: RewriteContext, module: ProvenLinearModule, source: GainSource): Promise<string> {
+  const { editor, path, adapter } = context;
+  const name = [path, 'dora_gain', adapter].filter((part) => part !== undefined).join('.');
+  if (source.scale === 'runtime') {
+    const { weight } = innermostLayer(module.base);
+    return editor.insertOperator(module.output, scaleForm(module), {
+      inputs: [weight.value, module.lora.loraA.value, module.lora.loraB.value, source.magnitude],
+      output: name,
+      scaling: module.scaling,
+      name: `${path}/DoraScale${adapter === undefined ? '' : `/${adapter}`}`,
+    });
+  }
+  const values =
+    source.scale === 'constant'
+      ? toFloat32(await source.tensor.read(), source.type)
+      : await computedGain(context, source.request);
+  return editor.addConstant(module.output, float32Tensor(name, [values.length], values));
+}
+
+/** In an inspection nothing is computed: zeros stand for g. */
+async function computedGain({ compute, path }: RewriteContext, request: NormRequest): Promise<Float32Array> {
+  const values = compute === undefined ? new Float32Array(request.outFeatures) : await compute(request);
+  if (values.length === request.outFeatures) return values;
+  throw new RewriteError('norm', `${path}: the norm has ${values.length} elements, W ${request.outFeatures} outputs`);
 }
 
 function scaleForm(module: ProvenLinearModule): DoraScaleForm {

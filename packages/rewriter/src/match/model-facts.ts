@@ -9,14 +9,45 @@ export type SmallConstants = (tensor: TensorProto) => readonly number[] | undefi
 /** Nested shape arithmetic that is followed at most. */
 const DEEPEST_SHAPE_ARITHMETIC = 16;
 
-/** The scopes of a model as matching sees them: outer ones before inner ones. */
+/** The scopes of a model as matching sees them, in the order of {@link ModelView.scopes}. */
 export function matchScopes(view: ModelView, numbers: SmallConstants): ReadonlyMap<Scope, MatchScope> {
-  const all = new Map<Scope, ScopeFacts>();
-  for (const scope of view.scopes()) {
-    const parent = scope.parent === undefined ? undefined : all.get(scope.parent);
-    all.set(scope, new ScopeFacts(scope, parent, numbers));
+  const calls = callSites(view);
+  const known = new Map<Scope, ScopeFacts>();
+  // Facts of a function follow from its callers, so those come first; what calls itself is invalid and knows nothing.
+  const facts = (scope: Scope): ScopeFacts | undefined => {
+    if (known.has(scope)) return known.get(scope);
+    if (pending.has(scope)) return undefined;
+    pending.add(scope);
+    const parent = scope.parent === undefined ? undefined : facts(scope.parent);
+    const callers = (calls.get(scope) ?? []).map(({ caller, node }) => ({ caller: facts(caller), node }));
+    const made = new ScopeFacts(scope, parent, callers, numbers);
+    known.set(scope, made);
+    return made;
+  };
+  const pending = new Set<Scope>();
+  return new Map([...view.scopes()].map((scope) => [scope, facts(scope)!]));
+}
+
+/** A node that calls a model-local function. */
+interface CallSite<T> {
+  readonly caller: T;
+  readonly node: NodeProto;
+}
+
+function callSites(view: ModelView): ReadonlyMap<Scope, readonly CallSite<Scope>[]> {
+  const calls = new Map<Scope, CallSite<Scope>[]>();
+  if (view.functions.length === 0) return calls;
+  for (const caller of view.scopes()) {
+    for (const node of caller.nodes) {
+      const called = view.functionOf(node);
+      const scope = called === undefined ? undefined : view.functionScope(called);
+      if (scope === undefined) continue;
+      const known = calls.get(scope);
+      if (known === undefined) calls.set(scope, [{ caller, node }]);
+      else known.push({ caller, node });
+    }
   }
-  return all;
+  return calls;
 }
 
 /** One scope with what is inferred about its values. Inference is done once: what edits add is not asked for. */
@@ -27,6 +58,8 @@ class ScopeFacts implements MatchScope {
   constructor(
     private readonly scope: Scope,
     private readonly parent: ScopeFacts | undefined,
+    /** Of a function: where it is called. */
+    private readonly callers: readonly CallSite<ScopeFacts | undefined>[],
     private readonly numbers: SmallConstants,
   ) {
     this.path = scopePath(scope);
@@ -63,7 +96,9 @@ class ScopeFacts implements MatchScope {
   }
 
   constant(value: string): TensorProto | undefined {
-    return this.scope.constant(value);
+    const { scope } = this;
+    if (scope.kind === 'subgraph' && !scope.defines(value)) return this.parent?.constant(value);
+    return scope.constant(value) ?? this.#passed(value, (caller, argument) => caller.constant(argument));
   }
 
   smallConstant(value: string): readonly number[] | undefined {
@@ -85,7 +120,21 @@ class ScopeFacts implements MatchScope {
 
   #type(value: string): ValueType {
     if (!this.scope.defines(value) && this.parent !== undefined) return this.parent.#type(value);
-    return this.#types.get(value) ?? this.#declared(value);
+    const known = this.#types.get(value) ?? this.#declared(value);
+    if (this.scope.kind !== 'function' || known.elementType !== undefined) return known;
+    const elementType = this.#passed(value, (caller, argument) => caller.elementType(argument));
+    const shape = this.#passed(value, (caller, argument) => caller.shape(argument)?.join());
+    return { elementType, shape: shape?.split(',').map((dim) => (dim === '' ? undefined : Number(dim))) };
+  }
+
+  /** What all callers of a function say of what they pass as one of its inputs; undefined where they differ. */
+  #passed<T>(input: string, ask: (caller: ScopeFacts, argument: string) => T | undefined): T | undefined {
+    if (this.scope.kind !== 'function' || !this.scope.isInput(input)) return undefined;
+    const index = this.scope.inputs.indexOf(input);
+    const answers = this.callers.map(({ caller, node }) =>
+      caller === undefined ? undefined : ask(caller, node.input[index] ?? ''),
+    );
+    return answers.every((answer) => answer === answers[0]) ? answers[0] : undefined;
   }
 
   #declared(value: string): ValueType {

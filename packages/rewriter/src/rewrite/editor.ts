@@ -1,4 +1,5 @@
 import {
+  getMetadata,
   type ModelView,
   makeNode,
   type NodeProto,
@@ -7,14 +8,16 @@ import {
   type TensorProto,
   type Use,
 } from '@ort-dora/onnx';
-import type { BodyOptions, OperatorForm } from '../functions/form.js';
-import { operatorFunction, operatorNode } from '../functions/function.js';
+import { type BodyOptions, bodyName, type OperatorForm } from '../functions/form.js';
+import { FORM_METADATA, operatorFunction, operatorNode } from '../functions/function.js';
 import { tensorBytes } from '../tensors/numbers.js';
 
 /** What a fusion may do to the graph it works on. Nothing that anything else reads is ever removed. */
 export interface GraphEditor {
   /** Whether all of `nodes` would be unread if `output` were computed by another node that does not read them. */
   wouldDie(output: string, nodes: readonly NodeProto[]): boolean;
+  /** Why an operator of that form cannot be written here; undefined where it can. */
+  refusal(form: OperatorForm, scaling: number): string | undefined;
   /** Adds a constant in front of the producer of `before`; returns the name it got. */
   addConstant(before: string, tensor: TensorProto): string;
   /** Adds an operator in front of the producer of `before`; returns the name that its output got. */
@@ -47,7 +50,7 @@ export class ScopeEditor implements GraphEditor {
   constructor(
     private readonly view: ModelView,
     private readonly scope: Scope,
-    private readonly options: Omit<BodyOptions, 'scaling'>,
+    private readonly options: Pick<BodyOptions, 'opset' | 'target'>,
   ) {
     this.#bytesBefore = this.#initializerBytes();
   }
@@ -82,6 +85,14 @@ export class ScopeEditor implements GraphEditor {
     return nodes.every((node) => dead.has(node));
   }
 
+  refusal(form: OperatorForm, scaling: number): string | undefined {
+    const options = this.#bodyOptions(scaling);
+    const node = operatorNode(form, options, { inputs: [], outputs: [], scaling });
+    const existing = this.view.functionOf(node);
+    if (existing === undefined || getMetadata(existing, FORM_METADATA) === bodyName(form, options)) return undefined;
+    return `inside functions one form of ${form.op} can be used, and the model has another one already`;
+  }
+
   addConstant(before: string, tensor: TensorProto): string {
     const name = this.view.freshName(tensor.name ?? 'constant');
     if (this.scope.kind === 'function') {
@@ -112,7 +123,7 @@ export class ScopeEditor implements GraphEditor {
 
   /** The operator's node; it takes over the metadata of the node that it replaces (torch.onnx's module scopes). */
   #operator(form: OperatorForm, call: OperatorCall, output: string, replaced: NodeProto): NodeProto {
-    const options: BodyOptions = { ...this.options, scaling: call.scaling };
+    const options = this.#bodyOptions(call.scaling);
     const node = operatorNode(form, options, {
       inputs: call.inputs,
       outputs: [output],
@@ -122,6 +133,12 @@ export class ScopeEditor implements GraphEditor {
     });
     if (this.view.functionOf(node) === undefined) this.view.addFunction(operatorFunction(form, options));
     return node;
+  }
+
+  #bodyOptions(scaling: number): BodyOptions {
+    let root = this.scope;
+    while (root.parent !== undefined) root = root.parent;
+    return { ...this.options, scaling, nested: root.kind === 'function' };
   }
 
   #insert(before: string, node: NodeProto): void {

@@ -117,7 +117,7 @@ async function fuse(
   options: GraphRewriteOptions,
 ): Promise<ModuleReport> {
   const node = nodeReference(module.root);
-  const description = await fusion.rewrite(
+  const written = await fusion.rewrite(
     {
       ...dataContext(facts, options),
       scope: facts,
@@ -131,7 +131,11 @@ async function fuse(
     module,
   );
   const identity = { path, adapter: adapter ?? null, kind: fusion.kind, scope: facts.path, node };
-  return { ...identity, status: 'fused', reason: null, ...description, ...editor.takeSummary() };
+  if (!written.matched) {
+    const { reason, culprit } = written;
+    return { ...identity, status: 'skipped', reason, culprit: culprit === undefined ? null : nodeReference(culprit) };
+  }
+  return { ...identity, status: 'fused', reason: null, ...written.value, ...editor.takeSummary() };
 }
 
 function refused(facts: MatchScope, { node, failure, fusion }: RefusedModule, name: ModulePath): ModuleReport {

@@ -21,7 +21,7 @@ const width = 960;
 const height = 300;
 const plot = { left: 56, right: 12, top: 16, bottom: 44 };
 
-/** Columns in graph order; a hollow dot for the original, a full one for the rewritten module, a dash for the limit. */
+/** Columns in graph order; a ring for the original, a dot for the rewritten module (inside the ring where they are equal), a dash for the limit. */
 export function errorChart(modules: readonly DrawnModule[], scale: ErrorScale): Markup {
   const bottom = height - plot.bottom;
   const step = (width - plot.left - plot.right) / modules.length;
@@ -47,7 +47,7 @@ export function errorChart(modules: readonly DrawnModule[], scale: ErrorScale): 
   const columns = modules.map((module, index) => {
     const [at, original, rewritten] = [x(index), y(module.errorOriginal), y(module.errorRewritten)];
     const dash = Math.max(3, radius * 1.4);
-    return html`<a href="#${module.anchor}" class="${module.passed ? 'module' : 'module failed'}"><title>${module.path}: original ${scientific(module.errorOriginal)}, rewritten ${scientific(module.errorRewritten)}</title><rect class="target" x="${round(at - step / 2)}" y="${plot.top}" width="${round(step)}" height="${bottom - plot.top}"/><line class="stem" x1="${at}" x2="${at}" y1="${original}" y2="${rewritten}"/>${module.limit !== undefined && html`<line class="limit" x1="${round(at - dash)}" x2="${round(at + dash)}" y1="${y(module.limit)}" y2="${y(module.limit)}"/>`}<circle class="original" cx="${at}" cy="${original}" r="${round(radius)}"/><circle class="rewritten" cx="${at}" cy="${rewritten}" r="${round(radius)}"/></a>`;
+    return html`<a href="#${module.anchor}" class="${module.passed ? 'module' : 'module failed'}"><title>${module.path}: original ${scientific(module.errorOriginal)}, rewritten ${scientific(module.errorRewritten)}</title><rect class="target" x="${round(at - step / 2)}" y="${plot.top}" width="${round(step)}" height="${bottom - plot.top}"/><line class="stem" x1="${at}" x2="${at}" y1="${original}" y2="${rewritten}"/>${module.limit !== undefined && html`<line class="limit" x1="${round(at - dash)}" x2="${round(at + dash)}" y1="${y(module.limit)}" y2="${y(module.limit)}"/>`}<circle class="original" cx="${at}" cy="${original}" r="${round(radius + 1.5)}"/><circle class="rewritten" cx="${at}" cy="${rewritten}" r="${round(radius * 0.85)}"/></a>`;
   });
 
   return html`<svg class="error-chart" viewBox="0 0 ${width} ${height}" role="img" aria-label="Error of each module against DoRA in float64, original and rewritten">${bands}${grid}${columns}</svg>`;
@@ -57,7 +57,7 @@ export function errorChart(modules: readonly DrawnModule[], scale: ErrorScale): 
 export function errorStrip(module: DrawnModule, scale: ErrorScale): Markup {
   const x = (error: number) => round(6 + scale.position(error) * 108);
   const [original, rewritten] = [x(module.errorOriginal), x(module.errorRewritten)];
-  return html`<svg class="error-strip${!module.passed && ' failed'}" viewBox="0 0 120 14" aria-hidden="true"><line class="grid" x1="6" x2="114" y1="7" y2="7"/><line class="stem" x1="${original}" x2="${rewritten}" y1="7" y2="7"/>${module.limit !== undefined && html`<line class="limit" x1="${x(module.limit)}" x2="${x(module.limit)}" y1="2" y2="12"/>`}<circle class="original" cx="${original}" cy="7" r="3.6"/><circle class="rewritten" cx="${rewritten}" cy="7" r="3.6"/></svg>`;
+  return html`<svg class="error-strip${!module.passed && ' failed'}" viewBox="0 0 120 14" aria-hidden="true"><line class="grid" x1="6" x2="114" y1="7" y2="7"/><line class="stem" x1="${original}" x2="${rewritten}" y1="7" y2="7"/>${module.limit !== undefined && html`<line class="limit" x1="${x(module.limit)}" x2="${x(module.limit)}" y1="2" y2="12"/>`}<circle class="original" cx="${original}" cy="7" r="4.6"/><circle class="rewritten" cx="${rewritten}" cy="7" r="3"/></svg>`;
 }
 
 const round = (value: number) => Math.round(value * 10) / 10;

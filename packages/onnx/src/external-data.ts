@@ -231,21 +231,22 @@ function checkRange(
 
 /** A file system error as an OnnxError of code `io`. */
 export function ioError(cause: unknown, what: string, file: string): OnnxError {
-  const reason =
-    cause instanceof Error ? (REASONS[(cause as NodeJS.ErrnoException).code ?? ''] ?? cause.message) : String(cause);
-  return new OnnxError('io', `${what}: ${reason}`, { file }, { cause });
+  const code = cause instanceof Error ? (cause as NodeJS.ErrnoException).code : undefined;
+  const [reason, todo] = REASONS[code ?? ''] ?? [cause instanceof Error ? cause.message : String(cause)];
+  return new OnnxError('io', `${what}: ${reason}`, { file }, { cause, ...(todo === undefined ? {} : { todo }) });
 }
 
-const REASONS: Readonly<Record<string, string>> = {
-  ENOENT: 'there is no such file or folder',
-  EACCES: 'permission denied',
-  EPERM: 'operation not permitted',
-  EISDIR: 'it is a folder',
-  ENOTDIR: 'a part of the path is not a folder',
-  ENOSPC: 'no space is left on the device',
-  EDQUOT: 'the disk quota is used up',
-  EROFS: 'the file system is read-only',
-  EMFILE: 'too many files are open',
-  ELOOP: 'the path is a link, or a loop of links',
-  ENAMETOOLONG: 'the name is too long',
+/** What an error code means, and what to do. */
+const REASONS: Readonly<Record<string, readonly [reason: string, todo?: string]>> = {
+  ENOENT: ['there is no such file or folder'],
+  EACCES: ['permission denied', 'check the permissions of the file and its folder'],
+  EPERM: ['operation not permitted', 'check the permissions of the file and its folder'],
+  EISDIR: ['it is a folder', 'name a file'],
+  ENOTDIR: ['a part of the path is not a folder'],
+  ENOSPC: ['no space is left on the device', 'free some, or write elsewhere'],
+  EDQUOT: ['the disk quota is used up', 'free some space, or write elsewhere'],
+  EROFS: ['the file system is read-only', 'write elsewhere'],
+  EMFILE: ['too many files are open'],
+  ELOOP: ['the path is a link, or a loop of links'],
+  ENAMETOOLONG: ['the name is too long'],
 };

@@ -4,7 +4,8 @@ import { decodeMessage } from '../src/decode.js';
 import { encodeMessage } from '../src/encode.js';
 import { decodeModel, encodeModel, encodeModelChunks, type ModelProto, OnnxError } from '../src/index.js';
 import { GRAPH, MODEL, NODE, type Schema, TENSOR, TYPE } from '../src/schema.js';
-import { below, delimited, type Random, randomMessage, seededRandom, tag, varint } from './wire-forms.js';
+import { type Message, randomEdit } from './random-edit.js';
+import { delimited, randomMessage, seededRandom, tag, varint } from './wire-forms.js';
 
 const samples = new URL('../../../models/fixtures/samples/', import.meta.url);
 const sampleNames = readdirSync(samples, { withFileTypes: true })
@@ -220,8 +221,6 @@ test('values that a field cannot hold are refused by name', () => {
   );
 });
 
-type Message = Record<string, unknown>;
-
 function differences(one: Uint8Array, other: Uint8Array): number {
   let count = 0;
   for (let index = 0; index < one.length; index++) if (one[index] !== other[index]) count++;
@@ -244,37 +243,4 @@ function tryEncode(model: ModelProto): Uint8Array | undefined {
     if (error instanceof OnnxError && error.code === 'invalid-value') return undefined;
     throw error;
   }
-}
-
-/** Changes one field somewhere in a message; returns how to undo it. */
-function randomEdit(schema: Schema<object>, message: Message, random: Random): (() => void) | undefined {
-  const field = schema.fields[below(random, schema.fields.length)]!;
-  const before = message[field.name];
-  if (field.kind === 'message' && random() < 0.7) {
-    const child = field.repeated ? (before as Message[])[below(random, (before as Message[]).length)] : before;
-    if (child !== undefined) return randomEdit(field.message(), child as Message, random);
-  }
-  const fresh = () => {
-    if (field.kind === 'message') return field.message().create();
-    if (field.kind === 'string') return 'edited';
-    if (field.kind === 'bytes') return Uint8Array.of(1, 2, 3);
-    return field.kind === 'int64' || field.kind === 'uint64' ? 12345n : 12345;
-  };
-  if (field.store !== undefined) {
-    const Store = (before as object).constructor as new (from: ArrayLike<unknown>) => unknown;
-    message[field.name] = new Store([...(before as Iterable<unknown>), fresh()]);
-  } else if (!field.repeated)
-    message[field.name] = before === undefined ? fresh() : random() < 0.5 ? undefined : fresh();
-  else {
-    const list = [...(before as unknown[])];
-    const place = below(random, list.length + 1);
-    const kind = random();
-    if (kind < 0.4) list.splice(place, 0, fresh());
-    else if (kind < 0.7) list.splice(place, 1);
-    else list.reverse();
-    message[field.name] = list;
-  }
-  return () => {
-    message[field.name] = before;
-  };
 }

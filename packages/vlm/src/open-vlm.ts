@@ -127,12 +127,7 @@ class Opening {
     }
     const tokenizerConfig = await folder.json('tokenizer_config.json');
     const tokenizer = new Tokenizer(await folder.json('tokenizer.json'), tokenizerConfig);
-    const prompts = new PromptBuilder(
-      tokenizer,
-      new ChatTemplate(tokenizerConfig),
-      settings.imageTokenId,
-      settings.tokensPerTile,
-    );
+    const prompts = new PromptBuilder(tokenizer, new ChatTemplate(tokenizerConfig), settings);
     const { vision = 'vision_encoder', embeddings = 'embed_tokens', decoder = 'decoder_model_merged' } = graphs;
     const { hiddenSize, tokensPerTile } = settings;
     const engine = {

@@ -49,7 +49,7 @@ describe('prompts', async () => {
   const settings = await readModelSettings(folder);
   const template = new ChatTemplate(config);
   const tokenizer = new Tokenizer(await folder.json('tokenizer.json'), config);
-  const builder = new PromptBuilder(tokenizer, template, settings.imageTokenId, settings.tokensPerTile);
+  const builder = new PromptBuilder(tokenizer, template, settings);
   const imageSettings = readImageSettings(await folder.json('preprocessor_config.json'));
 
   it.each(recorded<PromptCase[]>('prompts.json'))('$prompt', async ({ messages, prompt, ids }) => {

@@ -1,6 +1,7 @@
 // The prompt of Idefics3 and SmolVLM: every image placeholder becomes the tokens of its tiles.
 // transformers: models/smolvlm/processing_smolvlm.py, get_image_prompt_string.
 import { VlmError } from '../errors.js';
+import type { ModelSettings } from '../folder/model-settings.js';
 import type { CheckedMessage } from '../messages.js';
 import type { ChatTemplate } from './chat-template.js';
 import type { Tokenizer } from './tokenizer.js';
@@ -19,9 +20,12 @@ export class PromptBuilder {
   readonly #template: ChatTemplate;
   readonly #imageToken: string;
   readonly #tokensPerTile: number;
+  /** In bytes: beyond it, a prompt fits into no context, and need not be tokenised to know it. */
+  readonly #longestPrompt: number;
 
   /** @throws VlmError FOLDER_INVALID where the vocabulary does not keep the tokens of an image whole */
-  constructor(tokenizer: Tokenizer, template: ChatTemplate, imageTokenId: number, tokensPerTile: number) {
+  constructor(tokenizer: Tokenizer, template: ChatTemplate, settings: ModelSettings) {
+    const { imageTokenId, tokensPerTile, contextLength } = settings;
     const imageToken = tokenizer.tokenOf(imageTokenId);
     const missing = [imageToken, AROUND, WHOLE].find((token) => token === undefined || !isAddedToken(tokenizer, token));
     if (imageToken === undefined || missing !== undefined) {
@@ -35,11 +39,12 @@ export class PromptBuilder {
     this.#template = template;
     this.#imageToken = imageToken;
     this.#tokensPerTile = tokensPerTile;
+    this.#longestPrompt = contextLength * tokenizer.longestToken;
   }
 
   /**
    * The ids of a conversation, given how each of its pictures was split, in order.
-   * @throws VlmError INVALID_ARGUMENT where a text contains the image placeholder, or the template drops a picture
+   * @throws VlmError INVALID_ARGUMENT where a text contains the image placeholder, or the template drops a picture; PROMPT_TOO_LONG
    */
   ids(messages: readonly CheckedMessage[], grids: readonly Grid[]): number[] {
     this.#refusePlaceholders(messages);
@@ -52,6 +57,15 @@ export class PromptBuilder {
       );
     }
     const prompt = pieces.reduce((text, piece, i) => text + this.#expanded(grids[i - 1]!) + piece);
+    if (Buffer.byteLength(prompt) > this.#longestPrompt) {
+      throw new VlmError(
+        'PROMPT_TOO_LONG',
+        `messages: more than ${this.#longestPrompt} bytes of text fit into no context of this model`,
+        {
+          parameter: 'messages',
+        },
+      );
+    }
     const begins = this.#template.beginToken;
     return this.#tokenizer.encode(prompt, begins === undefined || !prompt.startsWith(begins));
   }

@@ -4,12 +4,15 @@ import { VlmError } from '../errors.js';
 import type { JsonObject } from '../folder/json-object.js';
 import { withTimeLimit } from './time-limit.js';
 
+// Some 5 µs a character.
 const ENCODE_LIMIT = 10_000;
 const NO_BYTES = new Uint8Array(0);
 
 export class Tokenizer {
   readonly #tokenizer: HfTokenizer;
   readonly #specialIds: ReadonlySet<number>;
+  /** No token stands for more bytes of text than this. */
+  readonly longestToken: number;
 
   /**
    * @param file tokenizer.json, with a byte-level decoder as all models of this package have it
@@ -31,6 +34,8 @@ export class Tokenizer {
         () => new HfTokenizer(file.value, config.value),
       );
       const added = [...this.#tokenizer.get_added_tokens_decoder()];
+      const lengths = [...this.#tokenizer.get_vocab().keys()].map((token) => Buffer.byteLength(token));
+      this.longestToken = lengths.reduce((longest, length) => Math.max(longest, length), 0);
       this.#specialIds = new Set(added.filter(([, token]) => token.special).map(([id]) => id));
     } catch (cause) {
       if (cause instanceof VlmError) throw cause;

@@ -1,5 +1,6 @@
 // Files to pixels, as transformers' load_image and convert_to_rgb make them with Pillow: upright, transparency over white, no colour
 // management.
+import { setImmediate } from 'node:timers/promises';
 import type Sharp from 'sharp';
 import { VlmError } from '../errors.js';
 import type { RgbImage } from './rgb-image.js';
@@ -32,7 +33,7 @@ export async function decodeImage(bytes: Uint8Array, limits: ImageLimits): Promi
       );
     }
     const { data, info } = await image.autoOrient().toColourspace('srgb').raw().toBuffer({ resolveWithObject: true });
-    return { width: info.width, height: info.height, data: toRgb(data, info.channels) };
+    return { width: info.width, height: info.height, data: await toRgb(data, info.channels) };
   } catch (cause) {
     if (cause instanceof VlmError) throw cause;
     throw new VlmError('IMAGE_INVALID', `the picture cannot be decoded: ${(cause as Error).message.split('\n')[0]}`, {
@@ -59,14 +60,18 @@ function isKnownFormat(bytes: Uint8Array): boolean {
   );
 }
 
+/** Pixels between two turns of the event loop: some 5 ms. */
+const SLICE = 1 << 20;
+
 /** Grey and alpha channels to red, green and blue. */
-function toRgb(data: Uint8Array, channels: number): Uint8Array {
+async function toRgb(data: Uint8Array, channels: number): Promise<Uint8Array> {
   if (channels === 3) return data;
   const pixels = data.length / channels;
   const rgb = new Uint8Array(pixels * 3);
   const [green, blue] = channels < 3 ? [0, 0] : [1, 2];
   const hasAlpha = channels === 2 || channels === 4;
   for (let i = 0, from = 0, to = 0; i < pixels; i++, from += channels, to += 3) {
+    if (i > 0 && i % SLICE === 0) await setImmediate();
     const alpha = hasAlpha ? data[from + channels - 1]! : 255;
     rgb[to] = overWhite(data[from]!, alpha);
     rgb[to + 1] = overWhite(data[from + green]!, alpha);

@@ -1,5 +1,6 @@
 // A picture as the vision encoder of Idefics3 and SmolVLM takes it: tiles and the whole, all squares of one size.
 // transformers: models/smolvlm/image_processing_smolvlm.py and image_processing_pil_smolvlm.py.
+import { setImmediate } from 'node:timers/promises';
 import type { ImageSettings } from '../folder/image-settings.js';
 import { resample } from './resample.js';
 import type { RgbImage } from './rgb-image.js';
@@ -75,7 +76,13 @@ interface Crop {
   readonly top: number;
 }
 
-function normalised(crops: readonly Crop[], settings: ImageSettings, rows: number, columns: number): Tiles {
+/** Lets the event loop run after every tile. */
+async function normalised(
+  crops: readonly Crop[],
+  settings: ImageSettings,
+  rows: number,
+  columns: number,
+): Promise<Tiles> {
   const { tileSide: side } = settings;
   const tables = settings.mean.map((mean, channel) => normalisedLevels(settings, mean, settings.deviation[channel]!));
   const pixels = new Float32Array(crops.length * 3 * side * side);
@@ -88,6 +95,7 @@ function normalised(crops: readonly Crop[], settings: ImageSettings, rows: numbe
         for (let x = 0; x < side; x++, from += 3) pixels[to++] = table[image.data[from]!]!;
       }
     }
+    await setImmediate();
   }
   return { pixels, count: crops.length, side, rows, columns };
 }

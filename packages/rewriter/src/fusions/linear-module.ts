@@ -42,12 +42,16 @@ export interface ProvenLinearModule extends LinearModule {
   readonly rank: number;
   readonly scaling: number;
   readonly types: {
-    /** T: of x, W, bias and the result. */
-    readonly base: FloatType;
+    /** T: of the result. */
+    readonly result: FloatType;
+    /** Of W, and of x. T for all but chained adapters on a half-precision layer, which add up in float32. */
+    readonly weight: FloatType;
     /** U: of A and B. */
     readonly adapter: FloatType;
     readonly magnitude: FloatType | undefined;
   };
+  /** The base's result in type T: what DoraCompose reads. */
+  readonly baseValue: string;
   /** The layer's bias; undefined where it has none, or only zeros. */
   readonly bias: string | undefined;
 }

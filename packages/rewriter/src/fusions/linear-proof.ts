@@ -12,7 +12,7 @@ import { isExcessOf, isZeroVector, sameVector } from '../proofs/vectors.js';
 import { floatType } from '../tensors/elements.js';
 import type { StoredMatrix } from '../tensors/stored-tensor.js';
 import type { FusionContext } from './fusion.js';
-import { innermostLayer, type LinearModule, type ProvenLinearModule } from './linear-module.js';
+import { baseOutput, innermostLayer, type LinearModule, type ProvenLinearModule } from './linear-module.js';
 
 const PROVED = matched(undefined);
 type Proof = MatchResult<undefined>;
@@ -42,7 +42,7 @@ export async function proveLinearModule(
     ...module,
     ...shapes.value,
     scaling: module.composition.scaling,
-    types: types.value,
+    ...types.value,
     bias: bias.value,
   });
 }
@@ -94,35 +94,39 @@ function proveShapes({ scope }: FusionContext, module: LinearModule): MatchResul
   return matched({ outFeatures, inFeatures, rank });
 }
 
-function proveTypes({ scope }: FusionContext, module: LinearModule): MatchResult<ProvenLinearModule['types']> {
-  const { lora, gain, root } = module;
+/** Types, and the value in which the base has the result's type. */
+function proveTypes(
+  { scope }: FusionContext,
+  module: LinearModule,
+): MatchResult<Pick<ProvenLinearModule, 'types' | 'baseValue'>> {
+  const { lora, gain, root, composition } = module;
   const layer = innermostLayer(module.base);
   const typeOf = (value: string) => floatType(scope.elementType(value));
-  const base = typeOf(layer.output);
-  if (base === undefined)
-    return mismatch('the base layer is not of a float type that the operators have', layer.nodes[0]);
-  for (const value of [layer.x, layer.weight.value]) {
-    if (typeOf(value) !== base) return mismatch(`"${value}" does not have the base's type ${base}`, layer.nodes[0]);
+  const weight = typeOf(layer.weight.value);
+  if (weight === undefined || typeOf(layer.x) !== weight || typeOf(layer.output) !== weight) {
+    return mismatch('the base layer does not have one float type that the operators know', layer.nodes[0]);
   }
+  const result = typeOf(module.output);
+  if (result === undefined || (result !== weight && result !== 'float32')) {
+    return mismatch(`the result is ${result ?? 'of unknown type'}, the base ${weight}`, root);
+  }
+  const baseValue = [baseOutput(module.base), plain(scope, composition.base)].find((value) => typeOf(value) === result);
+  if (baseValue === undefined) return mismatch(`the base is nowhere ${result} as the result is`, root);
   const adapter = typeOf(lora.loraA.value);
   if (adapter === undefined || typeOf(lora.loraB.value) !== adapter) {
     return mismatch('A and B do not have one float type', lora.nodes[0]);
   }
-  if (adapter !== base && adapter !== 'float32') {
-    return mismatch(`a ${adapter} adapter on a ${base} base: expected ${base} or float32`, lora.nodes[0]);
+  if (adapter !== result && adapter !== 'float32') {
+    return mismatch(`a ${adapter} adapter on a ${result} result: expected ${result} or float32`, lora.nodes[0]);
   }
-  if (typeOf(module.output) !== base) {
-    return mismatch(`the result is ${typeOf(module.output) ?? 'of unknown type'}, the base ${base}`, root);
-  }
-  if (gain.kind === 'constant') return matched({ base, adapter, magnitude: undefined });
-  const magnitude = typeOf(gain.norm.magnitude);
-  if (magnitude !== base && magnitude !== 'float32') {
+  const magnitude = gain.kind === 'norm' ? typeOf(gain.norm.magnitude) : undefined;
+  if (gain.kind === 'norm' && magnitude !== weight && magnitude !== 'float32') {
     return mismatch(
-      `the magnitude is ${magnitude ?? 'of another type'}: expected ${base} or float32`,
+      `the magnitude is ${magnitude ?? 'of another type'}: expected ${weight} or float32`,
       gain.norm.division,
     );
   }
-  return matched({ base, adapter, magnitude });
+  return matched({ types: { result, weight, adapter, magnitude }, baseValue });
 }
 
 function proveScaling({ gain, composition, root }: LinearModule): Proof {

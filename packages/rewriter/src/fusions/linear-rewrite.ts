@@ -19,7 +19,10 @@ export async function rewriteLinearModule(
   const { editor, settings } = context;
   const layer = innermostLayer(module.base);
   const asLinear =
-    settings.form === 'linear' && module.base.kind === 'layer' && editor.wouldDie(module.output, layer.nodes);
+    settings.form === 'linear' &&
+    module.base.kind === 'layer' &&
+    module.types.weight === module.types.result &&
+    editor.wouldDie(module.output, layer.nodes);
   const form = asLinear ? linearForm(module) : composeForm(module);
   const source = gainSource(context, module);
   for (const written of source.scale === 'runtime' ? [form, scaleForm(module)] : [form]) {
@@ -29,8 +32,8 @@ export async function rewriteLinearModule(
   const gain = await writeGain(context, module, source);
   const inputs = asLinear
     ? [layer.x, layer.weight.value, module.lora.loraA.value, module.lora.loraB.value, gain]
-    : [baseOutput(module.base), module.lora.output, gain];
-  if (form.op === 'DoraLinear' ? form.bias : form.bias !== 'none') inputs.push(module.bias as string);
+    : [module.baseValue, module.lora.output, gain];
+  if (module.bias !== undefined) inputs.push(biasOfResultType(context, module, module.bias));
   const overload = editor.replaceByOperator(module.output, form, {
     inputs,
     scaling: module.scaling,
@@ -43,7 +46,7 @@ export async function rewriteLinearModule(
     rank: module.rank,
     scaling: module.scaling,
     dtypes: {
-      weight: module.types.base,
+      weight: module.types.weight,
       adapter: module.types.adapter,
       magnitude: module.types.magnitude ?? null,
     },
@@ -68,7 +71,7 @@ export async function rewriteLinearModule(
 function linearForm(module: ProvenLinearModule): DoraLinearForm {
   return {
     op: 'DoraLinear',
-    base: module.types.base,
+    base: module.types.result,
     adapter: module.types.adapter,
     bias: module.bias !== undefined,
     ...layouts(module),
@@ -78,7 +81,7 @@ function linearForm(module: ProvenLinearModule): DoraLinearForm {
 function composeForm(module: ProvenLinearModule): DoraComposeForm {
   return {
     op: 'DoraCompose',
-    base: module.types.base,
+    base: module.types.result,
     lora: module.types.adapter,
     bias: module.bias === undefined ? 'none' : 'inBase',
     channels: { axis: -1 },
@@ -97,6 +100,12 @@ function exportForm({ gain, base }: ProvenLinearModule): ExportForm {
   const { delta } = gain.norm;
   const kind = delta.kind === 'constant' ? 'constantDelta' : (delta.eye?.kind ?? 'direct');
   return { norm: 'full', delta: kind, base: layerForm };
+}
+
+/** The bias as an operator of the result's type takes it. */
+function biasOfResultType({ editor, scope }: RewriteContext, { output, types }: ProvenLinearModule, bias: string) {
+  const type = floatType(scope.elementType(bias));
+  return type === types.result ? bias : editor.insertCast(output, bias, types.result);
 }
 
 /** Where g comes from. */
@@ -154,7 +163,7 @@ async function computedGain({ compute, path }: RewriteContext, request: NormRequ
 function scaleForm(module: ProvenLinearModule): DoraScaleForm {
   return {
     op: 'DoraScale',
-    weight: module.types.base,
+    weight: module.types.weight,
     adapter: module.types.adapter,
     magnitude: module.types.magnitude ?? 'float32',
     ...layouts(module),

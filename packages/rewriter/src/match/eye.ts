@@ -1,5 +1,6 @@
 import { DataType, intAttribute, type NodeProto, type TensorProto } from '@ort-dora/onnx';
-import { type MatchResult, matched, mismatch } from './result.js';
+import { deeper, type MatchResult, matched, mismatch } from './result.js';
+import { constantScalar } from './scalar.js';
 import type { MatchScope } from './scope.js';
 import { isStandard, plain, uncast } from './trace.js';
 
@@ -52,20 +53,63 @@ function eyeLike(scope: MatchScope, node: NodeProto): MatchResult<Eye> {
 }
 
 function equalEye(scope: MatchScope, node: NodeProto): MatchResult<Eye> {
+  const shapes = node.input.map((input) => scope.shape(input));
+  const column = shapes.find((dims) => dims?.length === 2 && dims[1] === 1);
+  const row = shapes.find((dims) => dims !== column && (dims?.length === 1 || (dims?.length === 2 && dims[0] === 1)));
+  const size = column?.[0];
+  if (size === undefined || row?.at(-1) !== size) {
+    const described = shapes.map((dims) => `[${dims ?? '?'}]`).join(' and ');
+    return mismatch(`Equal compares shapes ${described}, not a column and a row of one length`, node, 1);
+  }
   const counters: TensorProto[] = [];
   for (const input of node.input) {
-    const tensor = scope.constant(plain(scope, input));
-    if (tensor === undefined) return mismatch(`"${input}" is not a constant counter`, node, 1);
-    counters.push(tensor);
-  }
-  const shapes = counters.map(({ dims }) => dims.map(Number));
-  const column = shapes.find((dims) => dims.length === 2 && dims[1] === 1);
-  const row = shapes.find((dims) => dims !== column && (dims.length === 1 || dims[0] === 1));
-  const size = column?.[0];
-  if (size === undefined || row === undefined || row.at(-1) !== size) {
-    return mismatch(`Equal compares shapes ${shapes.map((dims) => `[${dims.join(',')}]`).join(' and ')}`, node, 1);
+    const counter = matchCounter(scope, input, size);
+    if (!counter.matched) return deeper(counter, 1);
+    if (counter.value !== undefined) counters.push(counter.value);
   }
   return matched({ kind: 'equalEye', size, counters });
+}
+
+/** Largest number up to which every whole number can be told apart in a type. */
+const LARGEST_COUNT: ReadonlyMap<number, number> = new Map([
+  [DataType.UINT8, 2 ** 8 - 1],
+  [DataType.INT8, 2 ** 7 - 1],
+  [DataType.UINT16, 2 ** 16 - 1],
+  [DataType.INT16, 2 ** 15 - 1],
+  [DataType.INT32, 2 ** 31 - 1],
+  [DataType.UINT32, 2 ** 32 - 1],
+  [DataType.INT64, Number.MAX_SAFE_INTEGER],
+  [DataType.UINT64, Number.MAX_SAFE_INTEGER],
+  [DataType.FLOAT16, 2 ** 11],
+  [DataType.BFLOAT16, 2 ** 8],
+  [DataType.FLOAT, 2 ** 24],
+  [DataType.DOUBLE, 2 ** 53],
+]);
+
+/**
+ * Numbers from 0 up to `size`, exclusive, as a row or a column: a stored tensor, whose elements are still to be proved,
+ * or a Range, which needs no more proof (undefined).
+ */
+function matchCounter(scope: MatchScope, value: string, size: number): MatchResult<TensorProto | undefined> {
+  let current = plain(scope, value);
+  for (let step = 0; step < 8; step++) {
+    const tensor = scope.constant(current);
+    if (tensor !== undefined) return matched(tensor);
+    const node = scope.producer(current);
+    if (node !== undefined && isStandard(node, 'Range')) {
+      const [start, limit, delta] = node.input.map((input) => constantScalar(scope, input));
+      const counts = start === 0 && limit === size && delta === 1;
+      return counts ? matched(undefined) : mismatch('a Range does not count from 0 by 1', node);
+    }
+    const isCast = node !== undefined && isStandard(node, 'Cast');
+    if (isCast && (LARGEST_COUNT.get(intAttribute(node, 'to') ?? 0) ?? 0) < size - 1) {
+      return mismatch(`a Cast to type ${intAttribute(node, 'to')} cannot count to ${size - 1}`, node);
+    }
+    const isReshape = node !== undefined && (isStandard(node, 'Unsqueeze') || isStandard(node, 'Reshape'));
+    if (!isCast && !isReshape) return mismatch(`"${current}" is not a constant counter`, node);
+    current = plain(scope, node?.input[0] ?? '');
+  }
+  return mismatch(`"${value}" is not a constant counter`);
 }
 
 /** No cast between numeric types changes a 0 or a 1. */

@@ -165,6 +165,13 @@ const filled: Rule = (node, _, known) => {
   return [{ elementType: value?.dataType ?? DataType.FLOAT, shape: known.integers(node.input[0] ?? '') }];
 };
 
+const range: Rule = (node, [first = {}], known) => {
+  const [start, limit, delta] = node.input.map((input) => known.integers(input)?.[0]);
+  const isKnown = start !== undefined && limit !== undefined && delta !== undefined && delta !== 0;
+  const count = isKnown ? Math.max(0, Math.ceil((limit - start) / delta)) : undefined;
+  return [{ elementType: first.elementType, shape: [count] }];
+};
+
 const expand: Rule = (node, [first = {}], known) => {
   const target = known.integers(node.input[1] ?? '');
   const rank = target?.length ?? known.type(node.input[1] ?? '').shape?.[0];
@@ -255,7 +262,7 @@ const RULES: ReadonlyMap<string, Rule> = new Map<string, Rule>([
   ['EyeLike', eyeLike],
   ['Shape', (_, [first = {}]) => [{ elementType: DataType.INT64, shape: [first.shape?.length] }]],
   ['Flatten', (_, [first = {}]) => [{ elementType: first.elementType, shape: [undefined, undefined] }]],
-  ['Range', (_, [first = {}]) => [{ elementType: first.elementType, shape: [undefined] }]],
+  ['Range', range],
 ]);
 
 function named(rule: Rule, opTypes: readonly string[]): (readonly [string, Rule])[] {

@@ -23,6 +23,7 @@ export function constantScalar(scope: MatchScope, value: string): number | undef
 /** The number after a cast; undefined where the cast would have to round in a way that is not reproduced here. */
 function castNumber(number: number, type: number | undefined): number | undefined {
   if (type === DataType.DOUBLE) return number;
+  if (type === DataType.INT64 || type === DataType.INT32) return Number.isInteger(number) ? number : undefined;
   if (type === DataType.FLOAT) return Math.fround(number);
   const exactInHalf = Number.isInteger(number) && Math.abs(number) <= 256;
   return (type === DataType.FLOAT16 || type === DataType.BFLOAT16) && exactInHalf ? number : undefined;

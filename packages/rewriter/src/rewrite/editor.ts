@@ -8,7 +8,8 @@ import {
   type TensorProto,
   type Use,
 } from '@ort-dora/onnx';
-import { type BodyOptions, bodyName, type OperatorForm } from '../functions/form.js';
+import { DATA_TYPE } from '../functions/body.js';
+import { type BodyOptions, bodyName, type FloatType, type OperatorForm } from '../functions/form.js';
 import { FORM_METADATA, operatorFunction, operatorNode } from '../functions/function.js';
 import { tensorBytes } from '../tensors/numbers.js';
 
@@ -20,6 +21,8 @@ export interface GraphEditor {
   refusal(form: OperatorForm, scaling: number): string | undefined;
   /** Adds a constant in front of the producer of `before`; returns the name it got. */
   addConstant(before: string, tensor: TensorProto): string;
+  /** Adds a cast in front of the producer of `before`; returns the name that its output got. */
+  insertCast(before: string, value: string, type: FloatType): string;
   /** Adds an operator in front of the producer of `before`; returns the name that its output got. */
   insertOperator(before: string, form: OperatorForm, call: OperatorCall & { readonly output: string }): string;
   /** Computes `output` by an operator instead, and removes what is unread from then on; returns the overload used. */
@@ -102,6 +105,15 @@ export class ScopeEditor implements GraphEditor {
       this.scope.addInitializer({ ...tensor, name });
     }
     return name;
+  }
+
+  insertCast(before: string, value: string, type: FloatType): string {
+    const output = this.view.freshName(`${value}.${type}`);
+    this.#insert(
+      before,
+      makeNode('Cast', [value], [output], { name: output, attributes: { to: { int: DATA_TYPE[type] } } }),
+    );
+    return output;
   }
 
   insertOperator(before: string, form: OperatorForm, call: OperatorCall & { readonly output: string }): string {

@@ -14,9 +14,16 @@ namespace ort_dora {
 
 // g = m / ‖W + s·B·A‖ per row, without an epsilon (PEFT's DoraLinearLayer.get_weight_norm).
 //
-// The norm is factored: n² = ‖w‖² + 2s·⟨W·Aᵀ, B⟩ + s²·⟨B·(A·Aᵀ), B⟩, accumulated in float32, its per-row sums in float64.
-// Let S be the sum of the three terms' magnitudes. Rows with n² < S/kCancellation, and rows whose terms are not finite,
-// are computed again from W + s·B·A itself in float64, streamed. Scratch: O(out·r + r²) in all, plus a constant a thread.
+// The norm is factored: n² = ‖w‖² + 2s·⟨w·Aᵀ, b⟩ + s²·⟨b·(A·Aᵀ), b⟩, products in float32 over blocks of `in`, sums in
+// float64. Where the terms cancel (n² < S/kCancellation, S = (‖w‖ + |s|·β)², β² = Σ_j b_j²·‖a_j‖²) or are not finite, the row
+// is computed again from w + s·b·A itself in float64, streamed. Scratch: O(out·r + r²) in all, and a constant a thread.
+//
+// Error: a dot product of float32 over blocks is off by about 0.3·2⁻²⁴·‖w‖·‖a_j‖ (random signs of roundings), so n² by about
+// 0.3·2⁻²⁴·S, and g relative to itself by half of that over n², at most 0.6·2⁻²⁴ at the threshold, plus its rounding to
+// float32. kScaleErrorBound leaves room for bad luck over millions of rows.
+constexpr double kCancellation = 4;
+constexpr double kScaleErrorBound = 0x1p-21;
+
 struct DoraScaleProblem {
   Matrix W, A, B;
   Vector m;

@@ -173,10 +173,14 @@ HWY_INLINE void DotBlock(const float* x, int64_t x_stride, int64_t depth, const 
 
 template <int kRowsOfW, class T>
 HWY_INLINE void DotsOfRows(const LeftOperand& x, const T* w, int64_t w_stride, float* c, int64_t c_stride) {
-  const int64_t rows = x.rows(), depth = x.depth();
-  int64_t t = 0;
-  for (; t + 4 <= rows; t += 4) DotBlock<4, kRowsOfW>(x.row(t), x.row_stride(), depth, w, w_stride, c + t * c_stride, c_stride);
-  for (; t < rows; ++t) DotBlock<1, kRowsOfW>(x.row(t), x.row_stride(), depth, w, w_stride, c + t * c_stride, c_stride);
+  const int64_t rows = x.rows();
+  // kDepth terms a lane.
+  for (int64_t k = 0; k < x.depth(); k += kDepth * kVector) {
+    const int64_t depth = std::min(kDepth * kVector, x.depth() - k), stride = x.row_stride();
+    int64_t t = 0;
+    for (; t + 4 <= rows; t += 4) DotBlock<4, kRowsOfW>(x.row(t) + k, stride, depth, w + k, w_stride, c + t * c_stride, c_stride);
+    for (; t < rows; ++t) DotBlock<1, kRowsOfW>(x.row(t) + k, stride, depth, w + k, w_stride, c + t * c_stride, c_stride);
+  }
 }
 
 template <class T>
@@ -202,13 +206,11 @@ HWY_INLINE void StripBlock(const LeftOperand& x, int64_t k, const T* w, int64_t 
     for (int i = 0; i < kCount; ++i) weights[i] = load(w + i * w_stride + n);
     for (int64_t t = 0; t < rows; ++t) {
       const float* values = x.row(t) + k;
-      VF even = Load(c + t * c_stride + n), odd = hn::Zero(F32());
+      // Summed from zero and added once: a rounding at the size of the whole sum costs most.
+      VF sum[2] = {hn::Zero(F32()), hn::Zero(F32())};
       HWY_UNROLL(16)
-      for (int i = 0; i < kCount; ++i) {
-        VF& sum = i % 2 == 0 ? even : odd;
-        sum = hn::MulAdd(hn::Set(F32(), values[i]), weights[i], sum);
-      }
-      Store(hn::Add(even, odd), c + t * c_stride + n);
+      for (int i = 0; i < kCount; ++i) sum[i % 2] = hn::MulAdd(hn::Set(F32(), values[i]), weights[i], sum[i % 2]);
+      Store(hn::Add(Load(c + t * c_stride + n), hn::Add(sum[0], sum[1])), c + t * c_stride + n);
     }
   };
   int64_t n = 0;

@@ -28,12 +28,6 @@ constexpr int64_t kScaleDepth = 4 * kDepth;
 constexpr int64_t kDenseRows = 8;
 constexpr int64_t kDenseColumns = 256;
 
-// What kills the factored form is tested with: the row's terms as if the vectors a_j were orthogonal.
-//   S = (‖w‖ + |s|·β)²,  β² = Σ_j b_j²·‖a_j‖²
-// A dot product of float32 over blocks of kDepth has an error of about 0.3·2⁻²⁴·‖w‖·‖a_j‖, so that of n² is about
-// 0.3·2⁻²⁴·S, and that of g relative to g half of 0.3·2⁻²⁴·S/n². Below this share of S a row is computed again.
-constexpr double kCancellation = 4;
-
 struct RowTerms {
   double squares = 0;    // ‖w‖²
   double low_rank = 0;   // 2s·⟨w·Aᵀ, b⟩ + s²·⟨b·(A·Aᵀ), b⟩
@@ -96,16 +90,21 @@ class FactoredNorms {
     }
   }
 
+  // Every fourth partial sum goes on in float64: this term is most of n², and in float32 alone would cost it a digit.
   static void AddSquares(const float* panel, int64_t depth, int64_t columns, RowTerms* terms) {
-    VF left = hn::Zero(F32()), right = hn::Zero(F32());
-    for (int64_t k = 0; k < depth; ++k, panel += kPanel) {
-      const VF l = hn::Load(F32(), panel), r = hn::Load(F32(), panel + kVector);
-      left = hn::MulAdd(l, l, left);
-      right = hn::MulAdd(r, r, right);
+    double sums[kPanel] = {};
+    float quarter[kPanel];
+    for (int64_t k = 0; k < depth;) {
+      VF left = hn::Zero(F32()), right = hn::Zero(F32());
+      for (const int64_t end = std::min(depth, k + 4); k < end; ++k, panel += kPanel) {
+        const VF l = hn::Load(F32(), panel), r = hn::Load(F32(), panel + kVector);
+        left = hn::MulAdd(l, l, left);
+        right = hn::MulAdd(r, r, right);
+      }
+      Store(left, quarter);
+      Store(right, quarter + kVector);
+      for (int64_t n = 0; n < kPanel; ++n) sums[n] += quarter[n];
     }
-    float sums[kPanel];
-    Store(left, sums);
-    Store(right, sums + kVector);
     for (int64_t n = 0; n < columns; ++n) terms[n].squares += sums[n];
   }
 

@@ -1,6 +1,7 @@
 // One answer under way: logits in, events out.
 
-import { type Candidate, logprobs, Sampler } from '../sampling/sampler.js';
+import { type Candidate, logprobs } from '../sampling/logprobs.js';
+import { Sampler } from '../sampling/sampler.js';
 import type { AnswerLogprob, FinishReason, GenerationEvent, TextEvent, Timings, TokenLogprob } from './answer.js';
 import { AnswerText } from './answer-text.js';
 import type { Engine } from './engine.js';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { logprobs, Sampler } from './sampler.js';
+import { Sampler } from './sampler.js';
 import type { SamplingSettings } from './sampling-options.js';
 
 const GREEDY: SamplingSettings = { temperature: 0, topP: 1, topK: 0, repetitionPenalty: 1, seed: 1 };
@@ -73,18 +73,5 @@ describe('sampled', () => {
 
   it('repeats itself for a seed', () => {
     expect(frequencies(logits, { seed: 3 }, 100)).toEqual(frequencies(logits, { seed: 3 }, 100));
-  });
-});
-
-describe('logprobs', () => {
-  it('are those of the softmax, the likeliest first', () => {
-    const choice = logprobs(Float32Array.from(logits), 1, 3);
-    expect(choice.logprob).toBeCloseTo(Math.log(0.2), 6);
-    expect(choice.likeliest.map(({ id }) => id)).toEqual([3, 2, 1]);
-    expect(choice.likeliest[0]!.logprob).toBeCloseTo(Math.log(0.4), 6);
-  });
-
-  it('stay finite for large logits', () => {
-    expect(logprobs(Float32Array.of(1000, 0), 0, 0)).toEqual({ id: 0, logprob: 0, likeliest: [] });
   });
 });

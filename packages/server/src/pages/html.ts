@@ -27,6 +27,7 @@ h2 { font-size: 1.15rem; margin-top: 2rem; border-bottom: 1px solid #8886; }
 h3 { font-size: 1rem; margin-top: 1.5rem; }
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid #8883; }
+td:last-child { width: 99%; } td { white-space: nowrap; } td:last-child { white-space: normal; }
 code, pre { font: .85rem/1.45 ui-monospace, monospace; }
 pre { background: #8881; padding: .7rem; border-radius: .4rem; overflow-x: auto; white-space: pre-wrap; word-break: break-all; }
 details { margin: .4rem 0; } summary { cursor: pointer; }

@@ -10,7 +10,7 @@ const CHUNK_BYTES = 16 * 1024 * 1024;
  * g in float64, dense, a chunk of W at a time: the reference, and what is used where no faster computation is given.
  *
  * Each row of W + s·B·A is formed in float64 and then squared and summed, so nothing cancels that does not cancel in
- * the matrix itself; the result is rounded to float32 once. Work: out·in·r multiplications, about a second per 10⁹.
+ * the matrix itself; the result is rounded to float32 once. Work: out·in·r multiplications, about two seconds per 10⁹.
  * Memory: A, B, m and one chunk of W.
  */
 export async function denseNorm(request: NormRequest): Promise<Float32Array> {
@@ -61,13 +61,28 @@ async function transposedRowSquares(
   return squares;
 }
 
-/** `row += Σₖ factors[offset + k] · matrix[k, :]`. */
+/** `row += Σₖ factors[offset + k] · matrix[k, :]`, four k at a time: the row is read and written a quarter as often. */
 function addProducts(row: Float64Array, factors: Float64Array, offset: number, matrix: Float64Array, rank: number) {
   const width = row.length;
-  for (let k = 0; k < rank; k++) {
+  const whole = rank - (rank % 4);
+  for (let k = 0; k < whole; k += 4) {
+    const [f0, f1, f2, f3] = factors.subarray(offset + k, offset + k + 4) as unknown as [
+      number,
+      number,
+      number,
+      number,
+    ];
+    const m0 = matrix.subarray(k * width, (k + 1) * width);
+    const m1 = matrix.subarray((k + 1) * width, (k + 2) * width);
+    const m2 = matrix.subarray((k + 2) * width, (k + 3) * width);
+    const m3 = matrix.subarray((k + 3) * width, (k + 4) * width);
+    for (let column = 0; column < width; column++) {
+      row[column]! += f0 * m0[column]! + f1 * m1[column]! + f2 * m2[column]! + f3 * m3[column]!;
+    }
+  }
+  for (let k = whole; k < rank; k++) {
     const factor = factors[offset + k]!;
-    const start = k * width;
-    for (let column = 0; column < width; column++) row[column]! += factor * matrix[start + column]!;
+    for (let column = 0; column < width; column++) row[column]! += factor * matrix[k * width + column]!;
   }
 }
 

@@ -4,6 +4,9 @@ import { matrixShape, type StoredMatrix } from '../tensors/stored-tensor.js';
 /** Roundoff of the type that a product was computed in, at most: exporters fold in the graph's own type. */
 const UNIT_ROUNDOFF = { float32: 2 ** -24, float16: 2 ** -11, bfloat16: 2 ** -8 } as const;
 
+/** Half the distance of float32 numbers below 2⁻¹²⁶. */
+const SMALLEST_ROUNDING = 2 ** -150;
+
 /**
  * Whether a stored D `[out, in]` is B·A up to the rounding of a product with r terms: every element within
  * `(r + 1)·u·(|B|·|A|)`, u being the roundoff of D's type, the standard bound for a dot product in any order.
@@ -23,19 +26,24 @@ export async function isProductOf(
   const d = await rowMajor(delta);
   if (a === undefined || b === undefined || d === undefined) return false;
   const tolerance = (rank + 1) * UNIT_ROUNDOFF[type];
+  const product = new Float64Array(inFeatures);
+  const magnitude = new Float64Array(inFeatures);
   for (let row = 0; row < outFeatures; row++) {
     if (row % 64 === 0) signal?.throwIfAborted();
-    for (let column = 0; column < inFeatures; column++) {
-      let product = 0;
-      let magnitude = 0;
-      for (let k = 0; k < rank; k++) {
-        const term = b[row * rank + k]! * a[k * inFeatures + column]!;
-        product += term;
-        magnitude += Math.abs(term);
+    product.fill(0);
+    magnitude.fill(0);
+    for (let k = 0; k < rank; k++) {
+      const factor = b[row * rank + k]!;
+      for (let column = 0; column < inFeatures; column++) {
+        const term = factor * a[k * inFeatures + column]!;
+        product[column]! += term;
+        magnitude[column]! += Math.abs(term);
       }
-      const error = Math.abs(d[row * inFeatures + column]! - product);
-      // Below the smallest normal number rounding is absolute.
-      if (!(error <= tolerance * magnitude + Number.MIN_VALUE + 2 ** -126 * UNIT_ROUNDOFF.float32)) return false;
+    }
+    for (let column = 0; column < inFeatures; column++) {
+      const error = Math.abs(d[row * inFeatures + column]! - product[column]!);
+      // Below the smallest normal number rounding is absolute. A NaN is equal to nothing.
+      if (!(error <= tolerance * magnitude[column]! + SMALLEST_ROUNDING)) return false;
     }
   }
   return true;

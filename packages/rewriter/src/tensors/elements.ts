@@ -14,16 +14,24 @@ export function floatType(dataType: number | undefined): FloatType | undefined {
 
 /** Little-endian elements as float64: exact for all three types. */
 export function toFloat64(bytes: Uint8Array, type: FloatType): Float64Array {
-  if (type === 'float32') return Float64Array.from(words32(bytes, Float32Array));
-  const table = halfTable(type);
-  return Float64Array.from(words16(bytes), (bits) => table[bits]!);
+  if (type === 'float32') return new Float64Array(words32(bytes, Float32Array));
+  return lookUp(words16(bytes), halfTable(type), Float64Array);
 }
 
 /** Little-endian elements as float32: exact for all three types. */
 export function toFloat32(bytes: Uint8Array, type: FloatType): Float32Array {
-  if (type === 'float32') return Float32Array.from(words32(bytes, Float32Array));
-  const table = halfTable(type);
-  return Float32Array.from(words16(bytes), (bits) => table[bits]!);
+  if (type === 'float32') return new Float32Array(words32(bytes, Float32Array));
+  return lookUp(words16(bytes), halfTable(type), Float32Array);
+}
+
+function lookUp<T extends Float32Array | Float64Array>(
+  halves: Uint16Array,
+  table: Float32Array,
+  Values: new (length: number) => T,
+): T {
+  const values = new Values(halves.length);
+  for (let index = 0; index < halves.length; index++) values[index] = table[halves[index]!]!;
+  return values;
 }
 
 /** The bytes as 16-bit words, without copying where they are aligned. */

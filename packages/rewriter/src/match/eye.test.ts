@@ -1,0 +1,85 @@
+import { DataType, makeTensor } from '@ort-dora/onnx';
+import { describe, expect, it } from 'vitest';
+import { floats, ints, op, testScope } from '../../test/support/graph.js';
+import { matchEye } from './eye.js';
+
+const counter = (name: string, dims: readonly number[]) =>
+  makeTensor(
+    name,
+    DataType.UINT16,
+    dims,
+    Uint16Array.from({ length: Math.max(...dims) }, (_, index) => index),
+  );
+
+const scope = testScope({
+  inputs: { x: [3, 3] },
+  initializers: [
+    ints('shape', [4, 4]),
+    ints('oblong', [4, 3]),
+    ints('four', [4]),
+    ints('axis', [1]),
+    makeTensor('n', DataType.INT64, [], BigInt64Array.of(4n)),
+    makeTensor('zero', DataType.INT64, [], BigInt64Array.of(0n)),
+    makeTensor('one', DataType.INT64, [], BigInt64Array.of(1n)),
+    makeTensor('big', DataType.INT64, [], BigInt64Array.of(300n)),
+    counter('column', [4, 1]),
+    counter('row', [4]),
+    counter('longer', [5]),
+    makeTensor('stored', DataType.BOOL, [4, 4], new Uint8Array(16)),
+    floats('flat', [4, 5]),
+  ],
+  nodes: [
+    op('ConstantOfShape', ['shape'], 'zeros'),
+    op('EyeLike', ['zeros'], 'eyeLike'),
+    op('EyeLike', ['zeros'], 'shifted', { k: { int: -1 } }),
+    op('ConstantOfShape', ['oblong'], 'zeros2'),
+    op('EyeLike', ['zeros2'], 'oblongEye'),
+    // The legacy exporter without folding builds the shape from its parts.
+    op('Unsqueeze', ['n', 'zero'], 'part'),
+    op('Concat', ['part', 'part'], 'built', { axis: { int: 0 } }),
+    op('ConstantOfShape', ['built'], 'zeros3'),
+    op('EyeLike', ['zeros3'], 'builtEye'),
+    op('Equal', ['column', 'row'], 'equal'),
+    op('Cast', ['equal'], 'equalEye', { to: { int: DataType.FLOAT } }),
+    op('Equal', ['column', 'longer'], 'mismatched'),
+    op('Range', ['zero', 'n', 'one'], 'range'),
+    op('Cast', ['range'], 'range8', { to: { int: DataType.UINT8 } }),
+    op('Unsqueeze', ['range8', 'axis'], 'rangeColumn'),
+    op('Equal', ['rangeColumn', 'range8'], 'rangeEye'),
+    op('Range', ['one', 'n', 'one'], 'fromOne'),
+    op('Unsqueeze', ['fromOne', 'axis'], 'fromOneColumn'),
+    op('Equal', ['fromOneColumn', 'fromOne'], 'fromOneEye'),
+    op('Range', ['zero', 'big', 'one'], 'bigRange'),
+    op('Cast', ['bigRange'], 'wrapped', { to: { int: DataType.UINT8 } }),
+    op('Unsqueeze', ['wrapped', 'axis'], 'wrappedColumn'),
+    op('Equal', ['wrappedColumn', 'wrapped'], 'wrappedEye'),
+    op('Cast', ['stored'], 'storedEye', { to: { int: DataType.FLOAT } }),
+    op('Relu', ['x'], 'activation'),
+  ],
+});
+
+describe('matchEye', () => {
+  it.each([
+    ['eyeLike', { kind: 'eyeLike', size: 4 }],
+    ['builtEye', { kind: 'eyeLike', size: 4 }],
+    ['equalEye', { kind: 'equalEye', size: 4, counters: [{ name: 'column' }, { name: 'row' }] }],
+    ['rangeEye', { kind: 'equalEye', size: 4, counters: [] }],
+    ['storedEye', { kind: 'constantEye', size: 4 }],
+  ])('%s', (value, expected) => {
+    expect(matchEye(scope, value)).toMatchObject({ matched: true, value: expected });
+  });
+
+  it.each([
+    ['shifted', /diagonal -1/],
+    ['oblongEye', /not a known square/],
+    ['mismatched', /not a column and a row of one length/],
+    ['fromOneEye', /does not count from 0/],
+    // In uint8, 256 counts as 0 again: two ones in a row.
+    ['wrappedEye', /cannot count to 299/],
+    ['flat', /not a square matrix/],
+    ['activation', /found Relu/],
+    ['x', /not an identity matrix/],
+  ])('refuses %s', (value, reason) => {
+    expect(matchEye(scope, value)).toMatchObject({ matched: false, reason: expect.stringMatching(reason) });
+  });
+});

@@ -1,0 +1,44 @@
+import { DataType, makeTensor } from '@ort-dora/onnx';
+import { expect, it } from 'vitest';
+import { floats, op, testScope } from '../../test/support/graph.js';
+import { constantScalar } from './scalar.js';
+
+const scope = testScope({
+  inputs: { given: [] },
+  initializers: [
+    floats('scalar', [], [0.1]),
+    floats('one element', [1], [2.5]),
+    floats('matrix', [1, 1], [2.5]),
+    floats('vector', [2]),
+    makeTensor('half', DataType.FLOAT16, [], Uint16Array.of(0x3e00)),
+    makeTensor('integer', DataType.INT64, [], BigInt64Array.of(1n)),
+  ],
+  nodes: [
+    op('Cast', ['integer'], 'cast', { to: { int: DataType.FLOAT } }),
+    op('Cast', ['scalar'], 'rounded', { to: { int: DataType.FLOAT16 } }),
+    op('Constant', [], 'node', { value_float: { float: 0.5 } }),
+    op('Identity', ['node'], 'behind'),
+  ],
+});
+
+it.each([
+  ['scalar', Math.fround(0.1)],
+  ['one element', 2.5],
+  ['half', 1.5],
+  ['cast', 1],
+  ['node', 0.5],
+  ['behind', 0.5],
+])('%s is %d', (value, expected) => {
+  expect(constantScalar(scope, value)).toBe(expected);
+});
+
+it.each([
+  // Broadcasting it would add axes.
+  'matrix',
+  'vector',
+  'given',
+  // Its value depends on how the runtime rounds.
+  'rounded',
+])('%s is no constant', (value) => {
+  expect(constantScalar(scope, value)).toBeUndefined();
+});

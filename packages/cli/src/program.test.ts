@@ -85,7 +85,7 @@ test('verify: equal models', async () => {
   const { code, stdout, stderr } = await ortDora('verify', linear, linear);
   expect(code).toBe(0);
   expect(stdout).toMatch(/^OUTPUT +TYPE +MAX/);
-  expect(stdout).toContain('verified: outputs equal to the bit');
+  expect(stdout).toContain("verified: worst module error 1.00× the original's, outputs equal to the bit");
   expect(stderr).toBe('verifying\n');
 });
 
@@ -105,7 +105,7 @@ test('verify: unequal models end with 3, and with 0 under a tolerance', async ()
   const { code, stdout, stderr } = await ortDora('verify', linear, other);
   expect(code).toBe(3);
   expect(stdout).toContain('NOT EQUAL');
-  expect(stderr).toContain(`${other} is not equal to ${linear}: not equal: output y`);
+  expect(stderr).toContain(`${other} against ${linear}: not equal: module q_proj: `);
   expect((await ortDora('verify', linear, other, '--tolerance', '1e6')).code).toBe(0);
 });
 

@@ -12,10 +12,10 @@ import { readNpzFile } from './inputs/npz.js';
 import { sizesToTry } from './inputs/sizes.js';
 import { tableRows } from './inputs/table-rows.js';
 import type { ModuleDescription } from './module-description.js';
-import { verifyModules } from './modules.js';
+import { type ModulesVerified, verifyModules } from './modules.js';
 import { OpenedModel } from './opened-model.js';
 import { verifyOutputs } from './outputs.js';
-import type { Execution, ModuleResult, OutputResult, RunRecord, VerificationResult } from './result.js';
+import type { Execution, OutputResult, RunRecord, VerificationResult } from './result.js';
 import { inMemory, type Runnable, runSession, type SessionSettings, withSession } from './session-pool.js';
 import type { TensorData } from './tensor.js';
 
@@ -97,7 +97,7 @@ async function compare(
   const passed = [...outputs, ...judged.modules].every((result) => result.passed);
   return {
     passed,
-    summary: summarize(outputs, judged.modules),
+    summary: summarize(outputs, judged),
     executions,
     precision: pair.precision,
     seed,
@@ -239,23 +239,25 @@ async function runOriginal(
   return { runs, records };
 }
 
-function summarize(outputs: readonly OutputResult[], modules: readonly ModuleResult[]): string {
+function summarize(outputs: readonly OutputResult[], { modules, unchecked }: ModulesVerified): string {
   const failedModules = modules.filter(({ passed }) => !passed);
   const failedOutputs = outputs.filter(({ passed }) => !passed);
+  const others = (list: readonly unknown[]) => (list.length > 1 ? ` (and ${list.length - 1} more)` : '');
   if (failedModules.length > 0) {
-    const first = failedModules.reduce((a, b) => (b.ratio > a.ratio ? b : a));
-    const others = failedModules.length > 1 ? ` (and ${failedModules.length - 1} more)` : '';
-    return `not equal: module ${first.path}${others}: ${first.reason}`;
+    const worst = failedModules.reduce((a, b) => (b.ratio > a.ratio ? b : a));
+    return `not equal: module ${worst.path}${others(failedModules)}: ${worst.reason}`;
   }
   if (failedOutputs.length > 0) {
-    const first = failedOutputs[0]!;
-    const others = failedOutputs.length > 1 ? ` (and ${failedOutputs.length - 1} more)` : '';
-    return `not equal: output ${first.name}${others}: ${first.reason}`;
+    const [first] = failedOutputs as [OutputResult];
+    return `not equal: output ${first.name}${others(failedOutputs)}: ${first.reason}`;
   }
   const worstOutput = Math.max(0, ...outputs.map(({ maxRelative }) => maxRelative));
-  const whole =
-    worstOutput === 0 ? 'outputs equal to the bit' : `outputs within ${worstOutput.toExponential(1)} of max|y|`;
-  if (modules.length === 0) return `verified: ${whole}`;
-  const worst = Math.max(...modules.map(({ ratio }) => ratio));
-  return `verified: worst module error ${worst.toFixed(2)}× the original's, ${whole}`;
+  const parts = [
+    modules.length > 0 &&
+      `worst module error ${Math.max(...modules.map(({ ratio }) => ratio)).toFixed(2)}× the original's`,
+    worstOutput === 0 ? 'outputs equal to the bit' : `outputs within ${worstOutput.toExponential(1)} of max|y|`,
+    unchecked.length > 0 &&
+      `${unchecked.length} of ${modules.length + unchecked.length} modules judged with the whole model only`,
+  ];
+  return `verified: ${parts.filter(Boolean).join(', ')}`;
 }

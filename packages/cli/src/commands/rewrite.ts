@@ -88,6 +88,10 @@ async function rewrite(
       ...(set.kind === 'folder' ? [paint('bold', named.name)] : []),
       ...(named.report.modules.length > 0 ? [...moduleTable(named.report, named.verification), ''] : []),
     ]),
+    ...(report.verification?.unchecked ?? []).map(
+      ({ path, reason }) => `${path} was judged with the whole model only: ${reason}`,
+    ),
+    ...(report.verification?.notes ?? []),
     paint(report.verification?.passed === false ? 'red' : 'bold', closingLine(report, out)),
   ]);
   checkOutcome(report, out, options);
@@ -199,10 +203,7 @@ const shellWord = (word: string) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${
 function checkOutcome(report: FullReport, out: string, { require: required }: RewriteCommandOptions): void {
   const { verification } = report;
   if (verification && !verification.passed) {
-    throw new CommandError(
-      'unsatisfied',
-      `${out} is not equal to ${report.model}: ${verification.summary}; do not use it`,
-    );
+    throw new CommandError('unsatisfied', `${out} against ${report.model}: ${verification.summary}; do not use it`);
   }
   if (required !== undefined && fusedModules(report) < required) {
     throw new CommandError(

@@ -44,10 +44,11 @@ export const registerVerify: Register = (program, { stdout, stderr, signal }) =>
         ...outputTable(result),
         '',
         ...(result.modules.length > 0 ? [...moduleErrors(result), ''] : []),
+        ...result.unchecked.map(({ path, reason }) => `${path} was judged with the whole model only: ${reason}`),
         ...result.notes,
         paint(result.passed ? 'green' : 'red', result.summary),
       ]);
-      if (!result.passed) throw new CommandError('unsatisfied', `${b} is not equal to ${a}: ${result.summary}`);
+      if (!result.passed) throw new CommandError('unsatisfied', `${b} against ${a}: ${result.summary}`);
     });
 };
 

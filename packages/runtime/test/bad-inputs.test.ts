@@ -373,7 +373,7 @@ describe('the native layer itself, called wrongly', () => {
   test.each<[string, () => unknown]>([
     ['new NativeSessionHandle', () => construct('NativeSessionHandle')],
     ['new NativeTensorHandle', () => construct('NativeTensorHandle')],
-    ['NativeSessionHandle()', () => raw().NativeSessionHandle!.call(undefined)],
+    ['NativeSessionHandle()', () => (binding().NativeSessionHandle as unknown as () => unknown)()],
     ['create without options', () => raw().NativeSessionHandle.create(increment())],
     ['options of wrong types', () => raw().NativeSessionHandle.create(increment(), { opsLibraries: 'x' })],
     ['a method on {}', () => Object.getPrototypeOf(session).run.call({}, input, output)],

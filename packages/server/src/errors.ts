@@ -16,7 +16,13 @@ export class HttpError extends Error {
   }
 }
 
-export type ServerErrorCode = 'INVALID_OPTIONS' | 'NO_MODELS' | 'MODEL_FAILED' | 'PORT_IN_USE' | 'LISTEN_FAILED';
+export type ServerErrorCode =
+  | 'INVALID_OPTIONS'
+  | 'NO_MODELS'
+  | 'MODEL_FAILED'
+  | 'PORT_IN_USE'
+  | 'LISTEN_FAILED'
+  | 'CLOSED';
 
 /** The server could not be constructed or started. `code` is stable; the message says what to change. */
 export class ServerError extends Error {

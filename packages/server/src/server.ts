@@ -1,7 +1,7 @@
 /** Puts the parts together: options in, a server out that loads its models, listens, and drains when closed. */
 import { createServer as createHttpServer, type Server } from 'node:http';
 import express, { type Express } from 'express';
-import { errorHandler, HttpError, notFound, plainErrorBody } from './errors.js';
+import { errorHandler, HttpError, notFound, plainErrorBody, ServerError } from './errors.js';
 import { Health, healthPaths, healthRoutes } from './health.js';
 import { exampleCurl } from './kserve/example.js';
 import { kservePaths } from './kserve/openapi.js';
@@ -28,7 +28,7 @@ export interface OrtDoraServer {
   readonly url: string;
   /**
    * Listens, then loads the models: probes are answered meanwhile (`/readyz` 503). Resolves when everything is served.
-   * Throws ServerError PORT_IN_USE, LISTEN_FAILED or MODEL_FAILED; nothing is left open then.
+   * Throws ServerError PORT_IN_USE, LISTEN_FAILED, MODEL_FAILED, or CLOSED where `close` came first; nothing is left open then.
    */
   start(): Promise<void>;
   /** A curl line for every loaded model, which runs it on zeros. Throws before `start`. */
@@ -80,6 +80,7 @@ class ModelServer implements OrtDoraServer {
 
   async start(): Promise<void> {
     const { host, port, logger, apiKey } = this.#options;
+    if (this.#closing !== undefined) throw new ServerError('CLOSED', 'the server is closed; create another one');
     const address = await listen(this.#http, host, port);
     this.#url = urlOf(address);
     logger.info({ url: this.#url }, 'listening');
@@ -90,6 +91,8 @@ class ModelServer implements OrtDoraServer {
       await this.#models.load(this.#options);
     } catch (error) {
       await this.close();
+      // A close that came while the port was being bound has not seen it open.
+      await closeHttp(this.#http);
       throw error;
     }
     logger.info({ url: this.#url, models: this.#models.list().map(({ name }) => name) }, 'ready');

@@ -220,6 +220,12 @@ const CASES: Record<string, Case> = {
     message:
       'the model cannot run on these inputs: model.onnx: Non-zero status code returned while running Gather node',
   },
+  'an output that no memory holds': {
+    model: 'zeros',
+    body: { inputs: [{ name: 'shape', shape: [1], datatype: 'INT64', data: [1e14] }] },
+    status: 503,
+    message: 'not enough memory for a run of this size',
+  },
   'binary data without the header': {
     body: { inputs: [binaryX(12)] },
     message: 'is 12, but 0 bytes are left in the body (is Inference-Header-Content-Length set?)',

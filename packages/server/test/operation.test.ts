@@ -171,6 +171,14 @@ describe('closing', () => {
   });
 });
 
+function isListening(server: OrtDoraServer): boolean {
+  try {
+    return server.url !== '';
+  } catch {
+    return false;
+  }
+}
+
 describe('starting', () => {
   let taken: number;
   const blocker = createHttpServer();
@@ -209,21 +217,25 @@ describe('starting', () => {
     await expect(send(failing.url, '/livez')).rejects.toThrow('ECONNREFUSED');
   });
 
+  it('may be closed while models load, and is closed for good', async () => {
+    const server = createServer({ models: SAMPLES, port: 0, logger: false, allowFailedModels: true });
+    const started = server.start().catch((error: unknown) => error);
+    await until(() => isListening(server), 'the port');
+    await server.close();
+    expect(await started).toMatchObject({ code: 'CLOSED' });
+    await expect(send(server.url, '/livez')).rejects.toThrow('ECONNREFUSED');
+    await expect(server.start()).rejects.toMatchObject({ code: 'CLOSED' });
+  });
+
   it('answers probes while models load', async () => {
     const server = createServer({ models: FIXTURES, port: 0, logger: false });
     const started = server.start();
-    let url: string | undefined;
-    await until(() => {
-      try {
-        url = server.url;
-      } catch {}
-      return url !== undefined;
-    }, 'the port');
-    const [live, ready] = await Promise.all([send(url!, '/livez'), send(url!, '/readyz')]);
+    await until(() => isListening(server), 'the port');
+    const [live, ready] = await Promise.all([send(server.url, '/livez'), send(server.url, '/readyz')]);
     expect(live.status).toBe(200);
     expect([ready.status, ready.body.toString()]).toEqual([503, 'loading\n']);
     await started;
-    expect((await send(url!, '/readyz')).status).toBe(200);
+    expect((await send(server.url, '/readyz')).status).toBe(200);
     await server.close();
   });
 });

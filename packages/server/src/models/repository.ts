@@ -13,6 +13,8 @@ export interface LoadOptions {
 
 export class ModelRepository {
   readonly #models: ReadonlyMap<string, ServedModel>;
+  readonly #disposed = new AbortController();
+  #loading: Promise<void> = Promise.resolve();
   #loaded = false;
 
   constructor(files: readonly ModelFile[]) {
@@ -32,12 +34,19 @@ export class ModelRepository {
     return this.#loaded && this.list().some(({ state }) => state.status === 'ready');
   }
 
-  /** Loads one model after the other. Throws ServerError MODEL_FAILED. */
-  async load({ session, allowFailedModels, logger }: LoadOptions): Promise<void> {
+  /** Loads one model after the other. Throws ServerError MODEL_FAILED, or CLOSED when it is disposed meanwhile. */
+  load(options: LoadOptions): Promise<void> {
+    this.#loading = this.#load(options);
+    return this.#loading;
+  }
+
+  async #load({ session, allowFailedModels, logger }: LoadOptions): Promise<void> {
+    const { signal } = this.#disposed;
     const failures: string[] = [];
     for (const model of this.#models.values()) {
       const since = performance.now();
-      const state = await model.load(session);
+      const state = await model.load({ ...session, signal });
+      if (signal.aborted) throw new ServerError('CLOSED', 'the server was closed while its models were loading');
       if (state.status === 'ready') {
         const { backend } = state.loaded;
         logger.info({ model: model.name, backend, ms: Math.round(performance.now() - since) }, 'model loaded');
@@ -58,7 +67,10 @@ export class ModelRepository {
     this.#loaded = true;
   }
 
+  /** Stops loading, waits for the runs in flight, and frees the models. */
   async dispose(): Promise<void> {
+    this.#disposed.abort();
+    await Promise.allSettled([this.#loading]);
     await Promise.all(this.list().map((model) => model.dispose()));
   }
 }

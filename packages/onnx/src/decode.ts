@@ -1,6 +1,6 @@
 import { OnnxError } from './errors.js';
 import type { Field, Schema } from './schema.js';
-import { rememberSource, sourceOf } from './source.js';
+import { addSource, type Origin, sourceOf } from './source.js';
 import {
   accepts,
   asPlainBytes,
@@ -62,6 +62,7 @@ class Decoder {
   readonly #reader: Reader;
   readonly #maxDepth: number;
   readonly #maxHeapBytes: number;
+  readonly #origins = new Map<Schema<object>, Origin>();
   #heapBytes = 0;
 
   constructor(buffer: Uint8Array, limits: DecodeLimits) {
@@ -180,15 +181,14 @@ class Decoder {
   }
 
   #remember(message: object, schema: Schema<object>, start: number, end: number): void {
-    const before = sourceOf(message);
-    if (before === undefined) {
-      rememberSource(message, { buffer: this.#buffer, schema, ranges: [start, end] });
-      return;
+    let origin = this.#origins.get(schema);
+    if (origin === undefined) {
+      origin = { buffer: this.#buffer, schema };
+      this.#origins.set(schema, origin);
     }
-    if (before.ranges.length >= 2 * MAX_PARTS) {
+    if (addSource(message, origin, start, end) > MAX_PARTS) {
       throw new OnnxError('limit', `one ${schema.name} comes in more than ${MAX_PARTS} parts`);
     }
-    before.ranges.push(start, end);
   }
 
   #spend(bytes: number): void {

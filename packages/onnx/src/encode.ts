@@ -1,6 +1,6 @@
 import { OnnxError } from './errors.js';
 import type { Field, Schema } from './schema.js';
-import { type Source, sourceOf } from './source.js';
+import { hasSource, type Source, sourceOf } from './source.js';
 import {
   accepts,
   countNumbers,
@@ -480,12 +480,7 @@ function invalid(schema: Schema<object>, field: Field, value: unknown, expected:
 }
 
 function isPart(value: unknown, buffer: Uint8Array, start: number, end: number): boolean {
-  const source = typeof value === 'object' && value !== null ? sourceOf(value) : undefined;
-  if (source === undefined || source.buffer !== buffer) return false;
-  for (let range = 0; range < source.ranges.length; range += 2) {
-    if (source.ranges[range] === start && source.ranges[range + 1] === end) return true;
-  }
-  return false;
+  return typeof value === 'object' && value !== null && hasSource(value, buffer, start, end);
 }
 
 function sameBytes(value: Uint8Array, buffer: Uint8Array, start: number, end: number): boolean {

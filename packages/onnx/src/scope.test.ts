@@ -146,6 +146,15 @@ describe('edits keep the index', () => {
     expect(() => thenScope.append(makeNode('Neg', ['x'], ['late']))).toThrow(OnnxError);
   });
 
+  test('a node replaced keeps its place and the readers of its output', () => {
+    const { main, relu, choice, thenScope } = nested();
+    main.replaceNode(relu, makeNode('Neg', ['x'], ['n']), makeNode('Abs', ['n'], ['h']));
+    expect(main.nodes.map((node) => node.opType)).toEqual(['Neg', 'Abs', 'If']);
+    expect(thenScope.producer('h')?.opType).toBe('Abs');
+    expect(main.position(choice)).toBe(2);
+    expect(() => main.replaceNode(relu)).toThrow(/not in this scope/);
+  });
+
   test('names given are fresh everywhere, and the same every time', () => {
     const { view } = nested();
     expect(['next', 'next', 'g', 'relu', ''].map((hint) => view.freshName(hint))).toEqual([

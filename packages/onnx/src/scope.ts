@@ -211,16 +211,7 @@ export class Scope {
 
   /** Place of a node in {@link Scope.nodes}; -1 if it is not of this scope. */
   position(node: NodeProto): number {
-    if (this.view.scopeOf(node) !== this) return -1;
-    this.#positions ??= new Map(this.nodes.map((each, index) => [each, index]));
-    const hint = this.#positions.get(node) ?? this.nodes.length - 1;
-    // Edits shift nodes a little from where they were when positions were last taken: look around there.
-    for (let distance = 0; distance <= MAX_DRIFT; distance++) {
-      if (this.nodes[hint + distance] === node) return hint + distance;
-      if (this.nodes[hint - distance] === node) return hint - distance;
-    }
-    this.#positions = new Map(this.nodes.map((each, index) => [each, index]));
-    return this.#positions.get(node) ?? -1;
+    return this.view.scopeOf(node) === this ? this.#find(node) : -1;
   }
 
   // --- edits ---
@@ -247,6 +238,13 @@ export class Scope {
 
   removeNode(node: NodeProto): void {
     this.removeNodes([node]);
+  }
+
+  /** Puts other nodes in the place of one; they may compute what it computed, under the same names. */
+  replaceNode(node: NodeProto, ...replacements: readonly NodeProto[]): void {
+    const place = this.#placeOf(node);
+    this.removeNode(node);
+    this.#insert(place, replacements);
   }
 
   /** Changes which values a node reads. */
@@ -409,9 +407,16 @@ export class Scope {
 
   /** @internal Removes detached nodes from the node list. */
   sweep(removed: ReadonlySet<NodeProto>): void {
-    if (removed.size === 0) return;
-    this.proto.node = this.proto.node.filter((node) => !removed.has(node));
-    this.#positions = undefined;
+    if (removed.size > FEW) {
+      this.proto.node = this.proto.node.filter((node) => !removed.has(node));
+      this.#positions = undefined;
+      return;
+    }
+    for (const node of removed) {
+      const place = this.#find(node);
+      if (place >= 0) this.proto.node.splice(place, 1);
+      this.#positions?.delete(node);
+    }
   }
 
   /** @internal Puts the node list in another order. */
@@ -536,6 +541,19 @@ export class Scope {
     return scope;
   }
 
+  #find(node: NodeProto): number {
+    const { nodes } = this;
+    this.#positions ??= placesOf(nodes);
+    const hint = this.#positions.get(node) ?? nodes.length - 1;
+    // Edits shift nodes a little from where they were when places were last taken: look around there.
+    for (let distance = 0; distance <= MAX_DRIFT; distance++) {
+      if (nodes[hint - distance] === node) return hint - distance;
+      if (nodes[hint + distance] === node) return hint + distance;
+    }
+    this.#positions = placesOf(nodes);
+    return this.#positions.get(node) ?? -1;
+  }
+
   get #root(): Scope {
     let scope: Scope = this;
     while (scope.parent !== undefined) scope = scope.parent;
@@ -585,7 +603,14 @@ export class Scope {
   }
 }
 
-const MAX_DRIFT = 256;
+/** How far from its remembered place a node is looked for before all places are taken anew. */
+const MAX_DRIFT = 4096;
+/** Up to so many nodes are taken out of the node list one by one. */
+const FEW = 16;
+
+function placesOf(nodes: readonly NodeProto[]): Map<NodeProto, number> {
+  return new Map(nodes.map((node, index) => [node, index]));
+}
 
 function isGraph(proto: GraphProto | FunctionProto): proto is GraphProto {
   return 'initializer' in proto;

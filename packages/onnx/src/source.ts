@@ -5,37 +5,70 @@ export interface Source {
   readonly buffer: Uint8Array;
   readonly schema: Schema<object>;
   /** Start and end offsets in `buffer`, in pairs. */
-  readonly ranges: number[];
+  readonly ranges: readonly number[];
 }
 
-// Messages stay plain objects: the source rides along as a private field, stamped on from outside. It cannot be seen,
-// enumerated or copied by a spread, and is collected with the message; a WeakMap does the same at several times the cost.
+/** What all messages of one kind in one file have in common. */
+export interface Origin {
+  readonly buffer: Uint8Array;
+  readonly schema: Schema<object>;
+}
+
+// Messages stay plain objects: the source rides along as private fields, stamped on from outside. They cannot be seen,
+// enumerated or copied by a spread, and go with the message; a WeakMap does the same at several times the cost. Plain
+// fields rather than a Source object: a model of a million messages is made of little else.
 class Stampable {
   constructor(message: object) {
-    // biome-ignore lint/correctness/noConstructorReturn: this is what makes the subclass's private field land on `message`
+    // biome-ignore lint/correctness/noConstructorReturn: this is what makes the subclass's private fields land on `message`
     return message;
   }
 }
 
 class Stamp extends Stampable {
-  #source: Source;
+  #origin: Origin;
+  #start: number;
+  #end: number;
+  /** Ranges after the first, where the message comes in parts. */
+  #more: number[] | undefined;
 
-  private constructor(message: object, source: Source) {
+  private constructor(message: object, origin: Origin, start: number, end: number) {
     super(message);
-    this.#source = source;
+    this.#origin = origin;
+    this.#start = start;
+    this.#end = end;
+    this.#more = undefined;
   }
 
-  static set(message: object, source: Source): void {
-    if (#source in message) message.#source = source;
-    else new Stamp(message, source);
+  static add(message: object, origin: Origin, start: number, end: number): number {
+    if (!(#origin in message)) {
+      new Stamp(message, origin, start, end);
+      return 1;
+    }
+    message.#more ??= [];
+    message.#more.push(start, end);
+    return 1 + message.#more.length / 2;
   }
 
   static get(message: object): Source | undefined {
-    return #source in message ? message.#source : undefined;
+    if (!(#origin in message)) return undefined;
+    const { buffer, schema } = message.#origin;
+    return { buffer, schema, ranges: [message.#start, message.#end, ...(message.#more ?? [])] };
+  }
+
+  static covers(message: object, buffer: Uint8Array, start: number, end: number): boolean {
+    if (!(#origin in message) || message.#origin.buffer !== buffer) return false;
+    if (message.#start === start && message.#end === end) return true;
+    return (
+      message.#more?.some((from, index, more) => index % 2 === 0 && from === start && more[index + 1] === end) === true
+    );
   }
 }
 
-export const rememberSource = Stamp.set;
+/** Remembers where a message, or another part of it, was decoded from. Returns the number of parts so far. */
+export const addSource = Stamp.add;
 
 /** Where `message` was decoded from; undefined for messages made by hand. */
 export const sourceOf = Stamp.get;
+
+/** Whether `message`, or a part of it, was decoded from this range. */
+export const hasSource = Stamp.covers;

@@ -13,11 +13,9 @@ export class OnnxError extends Error {
     readonly where: OnnxErrorPlace = {},
     options: { readonly todo?: string; readonly cause?: unknown } = {},
   ) {
-    const place = describePlace(where);
-    super(
-      `${place === '' ? '' : `${place}: `}${what}${options.todo === undefined ? '' : `; ${options.todo}`}`,
-      options.cause === undefined ? undefined : { cause: options.cause },
-    );
+    const parts = [describePlace(where), printable(what)].filter((part) => part !== '').join(': ');
+    const message = options.todo === undefined ? parts : `${parts}; ${options.todo}`;
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.#what = what;
     this.#options = options;
   }
@@ -76,6 +74,14 @@ export type OnnxErrorCode =
   | 'no-data'
   /** The file system said no: missing, not readable, not writable, full. */
   | 'io';
+
+const LONGEST = 400;
+
+/** Names in messages come from the file: no control characters for the terminal, no megabytes, one line. */
+function printable(text: string): string {
+  const short = text.length > LONGEST ? `${text.slice(0, LONGEST)}…` : text;
+  return short.replace(/\p{Cc}|\p{Cf}/gu, (character) => `\\u{${character.codePointAt(0)!.toString(16)}}`);
+}
 
 function describePlace(where: OnnxErrorPlace): string {
   const parts: string[] = [];

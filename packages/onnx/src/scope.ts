@@ -228,7 +228,7 @@ export class Scope {
     this.#insert(this.nodes.length, nodes);
   }
 
-  /** Removes nodes of this scope, whether or not their outputs are still read (check with {@link ModelView.validate}). */
+  /** Removes nodes of this scope, whether or not their outputs are still read: see {@link Scope.isUsed}. */
   removeNodes(nodes: Iterable<NodeProto>): void {
     const removed = new Set(nodes);
     for (const node of removed) this.#placeOf(node);

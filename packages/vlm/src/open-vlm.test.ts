@@ -1,3 +1,4 @@
+import { writeFileSync } from 'node:fs';
 import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -50,6 +51,35 @@ describe('missing', () => {
   it('does without generation_config.json', async () => {
     await rm(join(folder, 'generation_config.json'));
     await (await openVlm(folder)).dispose();
+  });
+});
+
+describe('as transformers 5 writes a folder', () => {
+  it('reads the template from chat_template.jinja, and the image processor from processor_config.json', async () => {
+    const reference = await openVlm(folder);
+    const image_processor = JSON.parse(await readFile(join(folder, 'preprocessor_config.json'), 'utf8'));
+    await writeFile(join(folder, 'processor_config.json'), JSON.stringify({ image_processor, image_seq_len: 4 }));
+    await rm(join(folder, 'preprocessor_config.json'));
+    await change('tokenizer_config.json', (json) => {
+      writeFileSync(join(folder, 'chat_template.jinja'), String(json.chat_template));
+      delete json.chat_template;
+    });
+    const model = await openVlm(folder);
+    const image = { width: 40, height: 30, data: new Uint8Array(3600).map((_, i) => i * i) };
+    const messages = [
+      {
+        role: 'user',
+        content: [
+          { type: 'image', image },
+          { type: 'text', text: 'What?' },
+        ],
+      },
+    ] as const;
+    const options = { maxTokens: 8 };
+    expect((await model.generate(messages, options)).tokens).toEqual(
+      (await reference.generate(messages, options)).tokens,
+    );
+    await Promise.all([model.dispose(), reference.dispose()]);
   });
 });
 
@@ -149,7 +179,7 @@ describe('malformed', () => {
       'tokenizer_config.json',
       'FOLDER_INVALID',
       (json: object) => Object.assign(json, { chat_template: '{% for' }),
-      'chat_template',
+      'the chat template',
     ],
     [
       'tokenizer_config.json',

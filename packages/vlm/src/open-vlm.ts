@@ -118,16 +118,16 @@ class Opening {
   async variant({ name, folder: path, graphs = {} }: VlmVariant, owns: boolean): Promise<Vlm> {
     const folder = await ModelFolder.open(path);
     const settings = await readModelSettings(folder);
-    const imageSettings = readImageSettings(await folder.json('preprocessor_config.json'));
+    const imageSettings = await readImageSettings(folder);
     if (imageSettings.tileSide !== settings.imageSide) {
       throw new VlmError(
         'FOLDER_INVALID',
-        `${folder.path}: preprocessor_config.json makes tiles of ${imageSettings.tileSide} pixels, the vision encoder of config.json takes ${settings.imageSide}`,
+        `${folder.path}: the image processor makes tiles of ${imageSettings.tileSide} pixels, the vision encoder of config.json takes ${settings.imageSide}`,
       );
     }
     const tokenizerConfig = await folder.json('tokenizer_config.json');
     const tokenizer = new Tokenizer(await folder.json('tokenizer.json'), tokenizerConfig);
-    const prompts = new PromptBuilder(tokenizer, new ChatTemplate(tokenizerConfig), settings);
+    const prompts = new PromptBuilder(tokenizer, await ChatTemplate.read(folder, tokenizerConfig), settings);
     const { vision = 'vision_encoder', embeddings = 'embed_tokens', decoder = 'decoder_model_merged' } = graphs;
     const { hiddenSize, tokensPerTile } = settings;
     const engine = {

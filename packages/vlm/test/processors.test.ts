@@ -1,6 +1,6 @@
 // Pixels, prompts and ids against those of transformers' Python processors.
 import { describe, expect, it } from 'vitest';
-import { readImageSettings } from '../src/folder/image-settings.js';
+import { imageSettings, readImageSettings } from '../src/folder/image-settings.js';
 import { JsonObject } from '../src/folder/json-object.js';
 import { ModelFolder } from '../src/folder/model-folder.js';
 import { readModelSettings } from '../src/folder/model-settings.js';
@@ -26,7 +26,7 @@ describe('pixels', async () => {
   it.each(cases)('$picture through $backend, $settings: every level is equal', async (entry) => {
     const { backend, expected, shape } = entry;
     const suffix = backend === 'pillow' ? 'Pil' : '';
-    const settings = readImageSettings(
+    const settings = imageSettings(
       JsonObject.from(
         { ...file.value, ...entry.settings, image_processor_type: `SmolVLMImageProcessor${suffix}` },
         'test',
@@ -47,10 +47,10 @@ describe('pixels', async () => {
 describe('prompts', async () => {
   const config = await folder.json('tokenizer_config.json');
   const settings = await readModelSettings(folder);
-  const template = new ChatTemplate(config);
+  const template = await ChatTemplate.read(folder, config);
   const tokenizer = new Tokenizer(await folder.json('tokenizer.json'), config);
   const builder = new PromptBuilder(tokenizer, template, settings);
-  const imageSettings = readImageSettings(await folder.json('preprocessor_config.json'));
+  const tileSettings = await readImageSettings(folder);
 
   it.each(recorded<PromptCase[]>('prompts.json'))('$prompt', async ({ messages, prompt, ids }) => {
     const checked = checkMessages(conversation(messages));
@@ -59,7 +59,7 @@ describe('prompts', async () => {
     const grids = await Promise.all(
       images.map((part) => {
         if (part.image instanceof Uint8Array) throw new Error('these are pixels');
-        return makeTiles(part.image, imageSettings);
+        return makeTiles(part.image, tileSettings);
       }),
     );
     expect(builder.ids(checked, grids)).toEqual(ids);

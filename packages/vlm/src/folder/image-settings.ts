@@ -1,7 +1,8 @@
-// preprocessor_config.json of Idefics3 and SmolVLM.
+// preprocessor_config.json of Idefics3 and SmolVLM, or, as transformers 5 writes it, the part of processor_config.json.
 import { VlmError } from '../errors.js';
 import type { ResampleArithmetic, ResampleFilter } from '../image/resample.js';
 import type { JsonObject } from './json-object.js';
+import type { ModelFolder } from './model-folder.js';
 
 export interface ImageSettings {
   /** The edge of a square tile, in pixels. */
@@ -27,7 +28,15 @@ const CLASSES = /^(SmolVLM|Idefics3)ImageProcessor(Fast|Pil)?$/;
 const FILTERS: Readonly<Record<number, ResampleFilter>> = { 1: 'lanczos', 2: 'bilinear', 3: 'bicubic' };
 
 /** @throws VlmError FOLDER_INVALID or MODEL_UNSUPPORTED */
-export function readImageSettings(file: JsonObject): ImageSettings {
+export async function readImageSettings(folder: ModelFolder): Promise<ImageSettings> {
+  const flat = await folder.optionalJson('preprocessor_config.json');
+  const nested = flat === undefined ? await folder.optionalJson('processor_config.json') : undefined;
+  return imageSettings(
+    flat ?? nested?.optionalObject('image_processor') ?? (await folder.json('preprocessor_config.json')),
+  );
+}
+
+export function imageSettings(file: JsonObject): ImageSettings {
   const name = file.string('image_processor_type');
   if (!CLASSES.test(name)) {
     throw new VlmError(
@@ -63,9 +72,6 @@ export function readImageSettings(file: JsonObject): ImageSettings {
 function perChannel(file: JsonObject, name: string): readonly number[] {
   const values = file.or(name, (f) => f.numbers(name), [0.5]);
   if (values.length !== 1 && values.length !== 3)
-    throw new VlmError(
-      'FOLDER_INVALID',
-      `preprocessor_config.json: ${name}: expected 3 numbers, found ${values.length}`,
-    );
+    throw new VlmError('FOLDER_INVALID', `the image processor: ${name}: expected 3 numbers, found ${values.length}`);
   return values.length === 3 ? values : [values[0]!, values[0]!, values[0]!];
 }

@@ -5,7 +5,7 @@ import { VlmError } from '../errors.js';
 import { JsonObject } from './json-object.js';
 
 /** Limits of the files that are read whole, in bytes. */
-const LARGEST_JSON = 1 << 20;
+const LARGEST_TEXT = 1 << 20;
 const LARGEST_TOKENIZER = 64 << 20;
 
 /** A graph's name in the folder onnx, without `.onnx`, such as `decoder_model_merged_fp16`. */
@@ -32,11 +32,17 @@ export class ModelFolder {
     return new ModelFolder(real);
   }
 
+  /** A text file of at most 1 MB; undefined where it is missing. */
+  async optionalText(name: string): Promise<string | undefined> {
+    const path = await this.#inside(name);
+    return path === undefined ? undefined : readBounded(path, LARGEST_TEXT);
+  }
+
   /** The object in a JSON file of at most 1 MB (tokenizer.json: 64 MB); undefined where the file is missing. */
   async optionalJson(name: string): Promise<JsonObject | undefined> {
     const path = await this.#inside(name);
     if (path === undefined) return undefined;
-    const text = await readBounded(path, name === 'tokenizer.json' ? LARGEST_TOKENIZER : LARGEST_JSON);
+    const text = await readBounded(path, name === 'tokenizer.json' ? LARGEST_TOKENIZER : LARGEST_TEXT);
     let value: unknown;
     try {
       value = JSON.parse(text);

@@ -1,7 +1,8 @@
-// A conversation as the model's prompt, through the chat template of tokenizer_config.json (Jinja).
+// A conversation as the model's prompt, through the model's chat template (Jinja).
 import { Template } from '@huggingface/jinja';
 import { VlmError } from '../errors.js';
 import type { JsonObject } from '../folder/json-object.js';
+import type { ModelFolder } from '../folder/model-folder.js';
 import type { CheckedMessage } from '../messages.js';
 import { withTimeLimit } from './time-limit.js';
 
@@ -15,20 +16,24 @@ export class ChatTemplate {
   readonly #template: Template;
   readonly #tokens: Readonly<Record<string, string>>;
 
-  /** @param config tokenizer_config.json */
-  constructor(config: JsonObject) {
-    const source = config.string('chat_template');
+  /** tokenizer_config.json has the template, or, as transformers 5 writes it, chat_template.jinja. */
+  static async read(folder: ModelFolder, config: JsonObject): Promise<ChatTemplate> {
+    const file = config.has('chat_template') ? undefined : await folder.optionalText('chat_template.jinja');
+    return new ChatTemplate(file ?? config.string('chat_template'), config);
+  }
+
+  private constructor(source: string, config: JsonObject) {
     if (source.length > LARGEST_TEMPLATE) {
       throw new VlmError(
         'FOLDER_INVALID',
-        `tokenizer_config.json: chat_template: expected at most ${LARGEST_TEMPLATE} characters, found ${source.length}`,
+        `the chat template: expected at most ${LARGEST_TEMPLATE} characters, found ${source.length}`,
       );
     }
     try {
       this.#template = withTimeLimit(RENDER_LIMIT, 'the chat template', () => new Template(source));
     } catch (cause) {
       if (cause instanceof VlmError) throw cause;
-      throw new VlmError('FOLDER_INVALID', `tokenizer_config.json: chat_template: ${(cause as Error).message}`, {
+      throw new VlmError('FOLDER_INVALID', `the chat template: ${(cause as Error).message}`, {
         cause,
       });
     }

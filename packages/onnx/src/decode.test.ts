@@ -42,6 +42,8 @@ describe('malformed, with the place', () => {
 
   test('a length of 4 GiB', () => expect(failure([...tag(7, 2), ...varint(2 ** 32 - 1)]).code).toBe('malformed'));
   test('a varint without an end', () => expect(failure([8, ...new Array(20).fill(0x80)]).code).toBe('malformed'));
+  test('a varint of eleven bytes', () =>
+    expect(failure([8, ...new Array(10).fill(0x80), 8, 1]).code).toBe('malformed'));
   test('field number 0', () => expect(failure([0, 1]).code).toBe('malformed'));
   test('an end of a group that never began', () => expect(failure(tag(90, 4)).code).toBe('malformed'));
   test('a group without an end', () => expect(failure(tag(90, 3)).code).toBe('malformed'));

@@ -197,6 +197,18 @@ describe('dead nodes', () => {
     expect(main.outputs).toEqual(['y']);
   });
 
+  test('an initializer that is an input, or that a quantization annotation names, stays', () => {
+    const { view, main } = nested();
+    main.addInput(float('given'));
+    view.model.graph!.initializer.push(scalar('given'));
+    main.addInitializer(scalar('scale'));
+    view.model.graph!.quantizationAnnotation.push({
+      tensorName: 'h',
+      quantParameterTensorNames: [{ key: 'SCALE_TENSOR', value: 'scale' }],
+    });
+    expect(removeDeadNodes(new ModelView(view.model))).toEqual({ nodes: 0, initializers: 0 });
+  });
+
   test('from given nodes, only what they read', () => {
     const { view, main } = nested();
     main.append(

@@ -150,7 +150,8 @@ class Opening {
   async #session(path: string): Promise<Session> {
     for (const loaded of this.#loaded) if (await sameGraph(loaded.path, path)) return loaded.session;
     const { session: options, signal } = this.#options;
-    const session = await createSession(path, { ...options, ...(signal && { signal }) });
+    // The optimiser's warnings help nobody who asks questions.
+    const session = await createSession(path, { logSeverityLevel: 3, ...options, ...(signal && { signal }) });
     this.#loaded.push({ path, session });
     return session;
   }

@@ -481,6 +481,14 @@ describe('harmless variants are fused', () => {
   });
 });
 
+it('leaves a layer alone whose input is a single vector, since PEFT makes a row of its result', async () => {
+  const model = sampleModel(sample('c05'));
+  const [x] = model.graph!.input;
+  x!.type!.tensorType!.shape!.dim = [{ dimValue: 640n }];
+  const { report } = await rewritten(model);
+  expect(report.modules).toMatchObject([{ status: 'skipped', reason: expect.stringContaining('single vector') }]);
+});
+
 function edited(of: string, edit: (edit: Edit) => void): ModelProto {
   const model = sampleModel(sample(of));
   edit(new Edit(model));

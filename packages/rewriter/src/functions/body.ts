@@ -1,3 +1,4 @@
+import { DATA_TYPE } from '../tensors/elements.js';
 import type { FloatType } from './form.js';
 
 /** An attribute of a body node: a literal, or a reference to an attribute of the function. */
@@ -21,9 +22,6 @@ export interface BodyValue {
   readonly name: string;
   readonly type: FloatType;
 }
-
-/** Element types as numbered by TensorProto.DataType. */
-export const DATA_TYPE: Readonly<Record<FloatType, number>> = { float32: 1, float16: 10, bfloat16: 16 };
 
 /**
  * Writes the nodes of one function body, in order.

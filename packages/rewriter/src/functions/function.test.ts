@@ -3,7 +3,7 @@ import * as ort from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { matMul, relativeError, rounded, seeded, toBytes, transposed } from '../../test/support/numbers.js';
 import { optimizedOperators, runModel } from '../../test/support/ort.js';
-import { DATA_TYPE } from './body.js';
+import { DATA_TYPE } from '../tensors/elements.js';
 import type { BodyTarget, FloatType, OperatorForm, Transposed } from './form.js';
 import { makeOperatorModel, operatorFunction, operatorSignature } from './function.js';
 

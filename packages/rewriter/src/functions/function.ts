@@ -12,8 +12,9 @@ import {
   setMetadata,
   type TensorProto,
 } from '@ort-dora/onnx';
+import { DATA_TYPE } from '../tensors/elements.js';
 import { float32Tensor, int64Tensor } from '../tensors/make.js';
-import { type BodyAttribute, type BodyNode, type BodyWriter, DATA_TYPE } from './body.js';
+import type { BodyAttribute, BodyNode, BodyWriter } from './body.js';
 import { doraComposeBody } from './dora-compose.js';
 import { doraComposeGradBody } from './dora-compose-grad.js';
 import { doraLinearBody } from './dora-linear.js';

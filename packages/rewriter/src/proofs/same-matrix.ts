@@ -1,4 +1,5 @@
-import { floatType, toFloat32, words16, words32 } from '../tensors/elements.js';
+import { asElements, DataType, elementTypeOf } from '@ort-dora/onnx';
+import { floatType, toFloat32 } from '../tensors/elements.js';
 import { matrixShape, type StoredMatrix, type StoredTensor } from '../tensors/stored-tensor.js';
 
 /** Bytes of each of the two matrices that are held at once. */
@@ -29,12 +30,13 @@ function decoder(left: StoredTensor, right: StoredTensor): Decode | undefined {
   if (left.dataType === right.dataType) {
     const type = floatType(left.dataType);
     if (type === undefined) return undefined;
-    return type === 'float32' ? (bytes) => words32(bytes, Uint32Array) : (bytes) => words16(bytes);
+    const words = elementTypeOf(type === 'float32' ? DataType.UINT32 : DataType.UINT16);
+    return (bytes) => asElements(bytes, words) as Words;
   }
   if (floatType(left.dataType) === undefined || floatType(right.dataType) === undefined) return undefined;
   return (bytes, tensor) => {
     const values = toFloat32(bytes, floatType(tensor.dataType)!);
-    return new Uint32Array(values.buffer);
+    return new Uint32Array(values.buffer, values.byteOffset, values.length);
   };
 }
 

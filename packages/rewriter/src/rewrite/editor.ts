@@ -8,9 +8,9 @@ import {
   type TensorProto,
   type Use,
 } from '@ort-dora/onnx';
-import { DATA_TYPE } from '../functions/body.js';
 import { type BodyOptions, bodyName, type FloatType, type OperatorForm } from '../functions/form.js';
 import { FORM_METADATA, operatorFunction, operatorNode } from '../functions/function.js';
+import { DATA_TYPE } from '../tensors/elements.js';
 import { tensorBytes } from '../tensors/numbers.js';
 
 /** What a fusion may do to the graph it works on. Nothing that anything else reads is ever removed. */

@@ -1,9 +1,7 @@
-import { DataType } from '@ort-dora/onnx';
 import type { FloatType } from '../../src/index.js';
+import { DATA_TYPE } from '../../src/tensors/elements.js';
 import type { FloatTensor } from '../../src/tensors/stored-tensor.js';
 import { toBytes } from './numbers.js';
-
-const DATA_TYPE = { float32: DataType.FLOAT, float16: DataType.FLOAT16, bfloat16: DataType.BFLOAT16 } as const;
 
 /** Values rounded to a type, as if stored in a file; counts the bytes that are read. */
 export function storedFloats(

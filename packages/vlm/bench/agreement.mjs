@@ -1,68 +1,66 @@
-// Greedy tokens of a decoder against recorded ones of PyTorch's generate, question by question.
-// node packages/vlm/bench/agreement.mjs --model FOLDER [--decoder NAME] --recorded FILE --pictures FOLDER --answers KEY [--out FILE]
-// FILE: [{ "picture": "name.png", "question": "…", KEY: { "tokens": […], "gaps": […] } }, …], a gap being the highest logit minus the
-// second. Exits 1 if an answer differs at a step whose gap is larger than the error of the gaps at all steps that agree.
-// Needs built packages (npm run build).
+// Greedy tokens against those that PyTorch's generate gave, question by question, for any decoder of any folder.
+// node packages/vlm/bench/agreement.mjs --answers NAME [--model FOLDER] [--decoder NAME] [--recorded FOLDER] [--tie GAP] [--out FILE]
+// --recorded has questions.json and its pictures, as models/demo/record.py writes them; --answers says whose tokens count. Where the two
+// best logits of a question come closer than --tie (the rewrite's own error), either token is right: those are counted apart.
+// Exits 1 if any other answer differs. Needs built packages (npm run build).
 import { readFile, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { describeRuntime } from '@ort-dora/runtime';
 import { openVlm } from '@ort-dora/vlm';
+
+const DEMO = fileURLToPath(new URL('../../../models/fixtures/demo', import.meta.url));
 
 const { values } = parseArgs({
   options: {
-    model: { type: 'string' },
-    decoder: { type: 'string', default: 'decoder_model_merged' },
-    recorded: { type: 'string' },
-    pictures: { type: 'string' },
     answers: { type: 'string' },
+    model: { type: 'string', default: DEMO },
+    decoder: { type: 'string', default: 'decoder_model_merged' },
+    recorded: { type: 'string', default: join(DEMO, 'recorded') },
+    tie: { type: 'string', default: '1e-4' },
     out: { type: 'string' },
   },
 });
 
-const cases = JSON.parse(await readFile(values.recorded, 'utf8'));
+const records = JSON.parse(await readFile(join(values.recorded, 'questions.json'), 'utf8'));
 const model = await openVlm(values.model, { graphs: { decoder: values.decoder } });
 const differing = [];
-let [equal, steps, gapError, smallestGap] = [0, 0, 0, Number.POSITIVE_INFINITY];
-for (const entry of cases) {
-  const recorded = entry[values.answers];
-  const image = await readFile(join(values.pictures, entry.picture));
+let tokenCount = 0;
+for (const record of records) {
+  const expected = record.tokens[values.answers];
+  const image = await readFile(join(values.recorded, record.picture));
   const messages = [
     {
       role: 'user',
       content: [
         { type: 'image', image },
-        { type: 'text', text: entry.question },
+        { type: 'text', text: record.question },
       ],
     },
   ];
-  const options = { maxTokens: recorded.tokens.length, temperature: 0, logprobs: 2 };
-  const { tokens, logprobs } = await model.generate(messages, options);
-  const first = recorded.tokens.findIndex((token, i) => token !== tokens[i]);
-  const agreed = first < 0 ? tokens.length : first;
-  // The token that ends an answer has no log-probability here.
-  for (let i = 0; i < Math.min(agreed, logprobs.length); i++) {
-    const [best, second] = logprobs[i].alternatives;
-    gapError = Math.max(gapError, Math.abs(best.logprob - second.logprob - recorded.gaps[i]));
-  }
-  steps += agreed;
-  smallestGap = Math.min(smallestGap, ...recorded.gaps);
-  if (first < 0) equal += 1;
-  else differing.push({ picture: entry.picture, question: entry.question, step: first, gap: recorded.gaps[first] });
+  const { tokens, usage } = await model.generate(messages, { maxTokens: expected.length, temperature: 0 });
+  const samePrompt = usage.promptTokens === record.input_ids.length;
+  tokenCount += tokens.length;
+  if (samePrompt && tokens.join() === expected.join()) continue;
+  differing.push({ picture: record.picture, question: record.question, gap: record.gap[values.answers], samePrompt });
 }
 await model.dispose();
 
-const wrong = differing.filter(({ gap }) => gap > gapError);
+const tie = Number(values.tie);
+const gaps = records.map(({ gap }) => gap[values.answers]);
+const wrong = differing.filter(({ gap, samePrompt }) => gap >= tie || !samePrompt);
 const result = {
   command: `node packages/vlm/bench/agreement.mjs ${process.argv.slice(2).join(' ')}`,
-  machine: { cpu: os.cpus()[0]?.model, node: process.version },
-  questions: cases.length,
-  equal,
-  nearTies: differing.length - wrong.length,
+  machine: { cpu: os.cpus()[0]?.model, node: process.version, runtime: describeRuntime().backend },
+  questions: records.length,
+  tokens: tokenCount,
+  equal: records.length - differing.length,
+  differentAtATie: differing.length - wrong.length,
   wrong,
-  stepsThatAgree: steps,
-  largestErrorOfAGap: gapError,
-  smallestRecordedGap: smallestGap,
+  questionsWithATie: gaps.filter((gap) => gap < tie).length,
+  smallestGap: Math.min(...gaps),
 };
 const text = `${JSON.stringify(result, undefined, 2)}\n`;
 if (values.out !== undefined) await writeFile(values.out, text);

@@ -1,21 +1,22 @@
 // Time to the first token, time a token, and memory of generation: one process a decoder, so that peaks are its own.
-// node packages/vlm/bench/generation.mjs [--model FOLDER] [--decoder NAME]… [--picture FILE] [--question TEXT] [--tokens N] [--runs N]
+// node packages/vlm/bench/generation.mjs [--model FOLDER]… [--decoder NAME]… [--picture FILE] [--question TEXT] [--tokens N] [--runs N]
 //   [--threads N] [--out FILE]
 // Needs built packages (npm run build). Prints JSON; --out writes it too.
 import { execFile } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
 import os from 'node:os';
+import { relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
 
-const FIXTURES = fileURLToPath(new URL('../test/fixtures/', import.meta.url));
+const DEMO = fileURLToPath(new URL('../../../models/fixtures/demo', import.meta.url));
 
 const { values } = parseArgs({
   options: {
-    model: { type: 'string', default: `${FIXTURES}tiny` },
-    decoder: { type: 'string', multiple: true, default: ['decoder_model_merged'] },
-    picture: { type: 'string', default: `${FIXTURES}files/rgb.png` },
-    question: { type: 'string', default: 'What is in the picture?' },
+    model: { type: 'string', multiple: true, default: [DEMO] },
+    decoder: { type: 'string', multiple: true, default: ['decoder_model_merged', 'decoder_model_merged_reading'] },
+    picture: { type: 'string', default: `${DEMO}/recorded/pictures/000.png` },
+    question: { type: 'string', default: 'Describe the picture.' },
     tokens: { type: 'string', default: '64' },
     runs: { type: 'string', default: '20' },
     threads: { type: 'string', default: '0' },
@@ -25,13 +26,14 @@ const { values } = parseArgs({
 });
 
 if (values.measure === undefined) await measureAll();
-else console.log(JSON.stringify(await measure(values.measure)));
+else console.log(JSON.stringify(await measure(...JSON.parse(values.measure))));
 
 async function measureAll() {
-  const decoders = [];
-  for (const decoder of values.decoder) {
-    const { stdout } = await promisify(execFile)(process.execPath, [...process.argv.slice(1), '--measure', decoder]);
-    decoders.push(JSON.parse(stdout));
+  const variants = [];
+  for (const variant of values.model.flatMap((model) => values.decoder.map((decoder) => [model, decoder]))) {
+    const options = [...process.argv.slice(1), '--measure', JSON.stringify(variant)];
+    const { stdout } = await promisify(execFile)(process.execPath, options);
+    variants.push(JSON.parse(stdout));
   }
   const result = {
     command: `node packages/vlm/bench/generation.mjs ${process.argv.slice(2).join(' ')}`.trim(),
@@ -42,14 +44,14 @@ async function measureAll() {
       node: process.version,
     },
     date: new Date().toISOString().slice(0, 10),
-    decoders,
+    variants,
   };
   const text = `${JSON.stringify(result, undefined, 2)}\n`;
   if (values.out !== undefined) await writeFile(values.out, text);
   process.stdout.write(text);
 }
 
-async function measure(decoder) {
+async function measure(folder, decoder) {
   const megabytes = (bytes) => Math.round(bytes / 2 ** 18) / 4;
   const beforeImport = performance.now();
   const { openVlm } = await import('@ort-dora/vlm');
@@ -57,7 +59,7 @@ async function measure(decoder) {
   const imported = performance.now();
   const rssBefore = process.memoryUsage().rss;
   const threads = Number(values.threads);
-  const model = await openVlm(values.model, {
+  const model = await openVlm(folder, {
     graphs: { decoder },
     session: threads > 0 ? { intraOpNumThreads: threads } : {},
   });
@@ -86,6 +88,7 @@ async function measure(decoder) {
   const [cold, ...warm] = runs;
   const milliseconds = (of) => spread(warm.map(of));
   return {
+    model: relative(process.cwd(), folder),
     decoder,
     backend: describeRuntime().backend,
     promptTokens: cold.usage.promptTokens,

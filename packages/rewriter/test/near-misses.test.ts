@@ -1,6 +1,7 @@
 import { encodeModel, inlineBytes, type ModelProto, makeTensor } from '@ort-dora/onnx';
 import { describe, expect, it } from 'vitest';
 import { toFloat64 } from '../src/tensors/elements.js';
+import { expectSameBytes } from './support/bytes.js';
 import { Edit } from './support/edits.js';
 import { matMul, relativeError } from './support/numbers.js';
 import { runModel } from './support/ort.js';
@@ -465,9 +466,9 @@ describe('near misses are left alone', () => {
     const changed = report.modules[0]!;
     expect(changed.status).toBe('skipped');
     expect(changed.reason).toMatch(reason);
-    // In a model of one module nothing at all is changed.
-    if (report.totals.modules === 1) expect(encodeModel(result)).toEqual(encodeModel(model));
-    await expectSame(of, model, result);
+    // In a model of one module nothing at all is changed; in others the rest must still be right.
+    if (report.totals.modules === 1) expectSameBytes(encodeModel(result), encodeModel(model));
+    else await expectSame(of, model, result);
   });
 });
 

@@ -37,4 +37,8 @@ export async function optimizedOperators(model: ModelProto | Uint8Array): Promis
   }
 }
 
-const QUIET: ort.InferenceSession.SessionOptions = { logSeverityLevel: 4, graphOptimizationLevel: 'all' };
+const QUIET: ort.InferenceSession.SessionOptions = {
+  logSeverityLevel: 4,
+  graphOptimizationLevel: 'all',
+  intraOpNumThreads: 1,
+};

@@ -1,0 +1,45 @@
+"""Model families: each knows how one architecture is cut into ONNX files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+
+@dataclass(frozen=True)
+class Part:
+    """One ONNX file: a module, example inputs, and which dimensions vary.
+
+    `dynamic` names the varying dimensions of every input and output, by tensor name. The first dimension must be
+    called `batch_size`: transformers.js sizes the empty KV cache by that name. `keep_scopes` keeps the nodes' module
+    paths in the file: what tools need to find the layers of a part that adapters are made for.
+    """
+
+    name: str
+    module: nn.Module
+    inputs: dict[str, torch.Tensor]
+    outputs: list[str]
+    dynamic: dict[str, dict[int, str]]
+    keep_scopes: bool
+
+
+Family = Callable[[Any, torch.dtype], list[Part]]
+
+
+def family_of(model_type: str) -> Family:
+    """The family of a `config.json`'s model_type.
+
+    Raises:
+        ValueError: no family is written for it.
+    """
+    from .smolvlm import parts as smolvlm
+
+    families: dict[str, Family] = {"smolvlm": smolvlm, "idefics3": smolvlm}
+    if model_type not in families:
+        known = ", ".join(sorted(families))
+        raise ValueError(f"no export family for model_type {model_type!r}; known: {known}")
+    return families[model_type]

@@ -57,6 +57,13 @@ struct Node {
   std::string overload = "";
 };
 
+struct Initializer {
+  std::string name;
+  int type;
+  std::vector<int64_t> dims;
+  std::string bytes;
+};
+
 struct Function {
   std::string name;
   std::vector<std::string> inputs, outputs;
@@ -89,11 +96,16 @@ inline Message ToMessage(const Value& value) {
 
 // A model of opset 18 and ort.dora 1.
 inline std::string Model(const std::vector<Node>& nodes, const std::vector<Value>& inputs, const std::vector<Value>& outputs,
-                         const std::vector<Function>& functions = {}) {
+                         const std::vector<Function>& functions = {}, const std::vector<Initializer>& initializers = {}) {
   const Message onnx = Message().Bytes(1, "").Int(2, 18);
   Message graph;
   for (const Node& node : nodes) graph.Add(1, ToMessage(node));
   graph.Bytes(2, "graph");
+  for (const Initializer& initializer : initializers) {
+    Message tensor;
+    for (const int64_t dim : initializer.dims) tensor.Int(1, dim);
+    graph.Add(5, tensor.Int(2, initializer.type).Bytes(8, initializer.name).Bytes(9, initializer.bytes));
+  }
   for (const Value& input : inputs) graph.Add(11, ToMessage(input));
   for (const Value& output : outputs) graph.Add(12, ToMessage(output));
   Message model = Message().Int(1, 10).Add(7, graph).Add(8, onnx).Add(8, Message().Bytes(1, "ort.dora").Int(2, 1));

@@ -158,6 +158,30 @@ TEST(Session, BiasIsOptional) {
   RunSession(other, feeds, {"y"});
 }
 
+TEST(Session, TypesAreKnownWhereShapesAreNot) {
+  for (const TypePair& types : kTypePairs) {
+    for (const bool bias : {false, true}) {
+      SCOPED_TRACE(testing::Message() << Name(types) << " bias " << bias);
+      const int T = ToOnnx(types.T), U = ToOnnx(types.U);
+      const auto unknown = [](const std::string& name, int type) { return Value{name, type, {}, false}; };
+      std::vector<Value> inputs = {unknown("x", T), unknown("W", T), unknown("A", U), unknown("B", U), unknown("g", kFloat)};
+      Node linear = kLinear;
+      if (bias) {
+        inputs.push_back(unknown("bias", T));
+      } else {
+        linear.inputs.pop_back();
+      }
+      Load(Model({linear}, inputs, {unknown("y", T)}));
+      Node compose = {"DoraCompose", {"x", "A", "g"}, {"y"}, {}, {{"scaling", 1.0f}}};
+      if (bias) compose.inputs.push_back("bias");
+      Load(Model({compose}, inputs, {unknown("y", T)}));
+      Load(Model({{"DoraComposeGrad", {"x", "W", "A", "g"}, {"d_base", "d_lora", "d_g"}, {}, {{"scaling", 1.0f}}}}, inputs,
+                 {unknown("d_base", T), unknown("d_lora", U), unknown("d_g", kFloat)}));
+      Load(Model({{"DoraScale", {"W", "A", "B", "x"}, {"g_out"}, {}, {{"scaling", 1.0f}}}}, inputs, {unknown("g_out", kFloat)}));
+    }
+  }
+}
+
 TEST(Session, ScaleAndComposeInferTheirShapes) {
   Ort::Session scale = Load(Model({{"DoraScale", {"W", "A", "B", "m"}, {"g"}, {{"transW", 1}}, {{"scaling", 1.0f}}}},
                                   {{"W", kBFloat16, {"in", "4"}}, {"A", kFloat, {"2", "in"}}, {"B", kFloat, {"4", "2"}}, {"m", kBFloat16, {"4"}}},

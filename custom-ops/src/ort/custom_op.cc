@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <atomic>
 #include <exception>
-#include <functional>
 #include <map>
 #include <memory>
 #include <utility>
@@ -140,7 +139,34 @@ Shape KnownShape(const OrtTensorTypeAndShapeInfo* info) {
   return dims;
 }
 
-OrtStatus* InferShapes(const CpuOp& op, OrtShapeInferContext* context) {
+// A name for a size that the model leaves open, different each time: equal names would promise equal sizes.
+std::string OpenDimension() {
+  static std::atomic<int64_t> count{0};
+  return "ort_dora_open_" + std::to_string(++count);
+}
+
+void SetOutput(const OrtShapeInferContext* context, size_t index, DType dtype, const Dims& dims) {
+  const OrtApi& api = Ort::GetApi();
+  OrtTensorTypeAndShapeInfo* raw = nullptr;
+  Ort::ThrowOnError(api.CreateTensorTypeAndShapeInfo(&raw));
+  const std::unique_ptr<OrtTensorTypeAndShapeInfo, decltype(api.ReleaseTensorTypeAndShapeInfo)> info(
+      raw, api.ReleaseTensorTypeAndShapeInfo);
+  std::vector<int64_t> sizes;
+  std::vector<std::string> names;
+  std::vector<const char*> symbols;
+  for (const Dim& dim : dims) {
+    sizes.push_back(dim.known() ? dim.size : -1);
+    names.push_back(dim.known() ? "" : dim.symbol.empty() ? OpenDimension() : dim.symbol);
+  }
+  for (const std::string& name : names) symbols.push_back(name.c_str());
+  Ort::ThrowOnError(api.SetTensorElementType(raw, ToOnnx(dtype)));
+  Ort::ThrowOnError(api.SetDimensions(raw, sizes.data(), sizes.size()));
+  Ort::ThrowOnError(api.SetSymbolicDimensions(raw, symbols.data(), symbols.size()));
+  // Refused for an output that the node leaves out; there is no way to ask first.
+  Ort::Status(api.ShapeInferContext_SetOutputTypeShape(context, index, raw)).IsOK();
+}
+
+OrtStatus* InferShapes(const CpuOp& op, const OrtShapeInferContext* context) {
   const OrtApi& api = Ort::GetApi();
   return AsStatus(op.definition, [&] {
     size_t count = 0;
@@ -153,25 +179,15 @@ OrtStatus* InferShapes(const CpuOp& op, OrtShapeInferContext* context) {
       Ort::ThrowOnError(api.GetTensorElementType(info, &element_types[i]));
       inputs[i] = KnownShape(info);
     }
-    const Types types = op.Resolve(element_types);
-    const std::vector<Shape> outputs = op.definition.infer(ReadAttributes(op.definition, context), inputs);
-    for (size_t i = 0; i < outputs.size(); ++i) {
-      if (!outputs[i].has_value()) continue;
-      OrtTensorTypeAndShapeInfo* raw = nullptr;
-      Ort::ThrowOnError(api.CreateTensorTypeAndShapeInfo(&raw));
-      const std::unique_ptr<OrtTensorTypeAndShapeInfo, std::function<void(OrtTensorTypeAndShapeInfo*)>> info(
-          raw, [&](OrtTensorTypeAndShapeInfo* p) { api.ReleaseTensorTypeAndShapeInfo(p); });
-      std::vector<int64_t> sizes;
-      std::vector<const char*> symbols;
-      for (const Dim& dim : *outputs[i]) {
-        sizes.push_back(dim.known() ? dim.size : -1);
-        symbols.push_back(dim.symbol.c_str());
+    try {
+      const Types types = op.Resolve(element_types);
+      const std::vector<Shape> outputs = op.definition.infer(ReadAttributes(op.definition, context), inputs);
+      for (size_t i = 0; i < outputs.size(); ++i) {
+        if (outputs[i].has_value()) SetOutput(context, i, types[op.definition.outputs[i].type], *outputs[i]);
       }
-      Ort::ThrowOnError(api.SetTensorElementType(raw, ToOnnx(types[op.definition.outputs[i].type])));
-      Ort::ThrowOnError(api.SetDimensions(raw, sizes.data(), sizes.size()));
-      Ort::ThrowOnError(api.SetSymbolicDimensions(raw, symbols.data(), symbols.size()));
-      // Outputs that the node leaves out are refused here; there is no way to ask first.
-      Ort::Status(api.ShapeInferContext_SetOutputTypeShape(context, i, raw)).IsOK();
+    } catch (const InputError&) {
+      // The runtime drops the message of a failed inference and guesses types instead; the kernel's constructor, which
+      // comes next, refuses the same with its message.
     }
   });
 }
@@ -282,19 +298,30 @@ void* Run::output(size_t index) {
   return value ? value.GetTensorMutableRawData() : nullptr;
 }
 
-CpuOp::CpuOp(const OpDefinition& op_definition, std::vector<DType> dtypes)
-    : OrtCustomOp{}, definition(op_definition), dtypes_(std::move(dtypes)) {
+CpuOp::CpuOp(const OpDefinition& op_definition, std::vector<DType> dtypes, ONNXTensorElementDataType first)
+    : OrtCustomOp{}, definition(op_definition), dtypes_(std::move(dtypes)), first_(first) {
   version = kOrtApiVersion;
   GetName = [](const OrtCustomOp* op) { return static_cast<const CpuOp*>(op)->definition.name; };
   GetExecutionProviderType = [](const OrtCustomOp*) { return "CPUExecutionProvider"; };
   GetInputTypeCount = [](const OrtCustomOp* op) { return static_cast<const CpuOp*>(op)->definition.inputs.size(); };
-  GetInputType = [](const OrtCustomOp*, size_t) { return ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED; };
+  GetInputType = [](const OrtCustomOp* op, size_t i) {
+    const auto& self = *static_cast<const CpuOp*>(op);
+    if (i == 0) return self.first_;
+    // An output of any type gets that of the last input of any type: in DoraComposeGrad, U of lora.
+    const std::vector<Port>& outputs = self.definition.outputs;
+    const bool has_u = std::any_of(outputs.begin(), outputs.end(), [](const Port& port) { return port.type == Type::kU; });
+    return has_u && self.definition.inputs[i].type == Type::kFloat32 ? ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT : kAbsent;
+  };
   GetInputCharacteristic = [](const OrtCustomOp* op, size_t i) {
     return static_cast<const CpuOp*>(op)->definition.inputs[i].optional ? INPUT_OUTPUT_OPTIONAL : INPUT_OUTPUT_REQUIRED;
   };
   GetInputMemoryType = [](const OrtCustomOp*, size_t) { return OrtMemTypeDefault; };
   GetOutputTypeCount = [](const OrtCustomOp* op) { return static_cast<const CpuOp*>(op)->definition.outputs.size(); };
-  GetOutputType = [](const OrtCustomOp*, size_t) { return ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED; };
+  GetOutputType = [](const OrtCustomOp* op, size_t i) {
+    const auto& self = *static_cast<const CpuOp*>(op);
+    const Type type = self.definition.outputs[i].type;
+    return type == Type::kT ? self.first_ : type == Type::kFloat32 ? ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT : kAbsent;
+  };
   GetOutputCharacteristic = [](const OrtCustomOp* op, size_t i) {
     return static_cast<const CpuOp*>(op)->definition.outputs[i].optional ? INPUT_OUTPUT_OPTIONAL : INPUT_OUTPUT_REQUIRED;
   };

@@ -80,13 +80,16 @@ struct OpDefinition {
   void (*compute)(const CpuKernels&, Run&);
 };
 
-// An operator on the CPU provider for some dtypes T, as ONNX Runtime takes it. It must outlive every session.
+// An operator on the CPU provider, for nodes whose first input is of one element type, as ONNX Runtime takes it. It must
+// outlive every session.
 //
-// To the runtime its inputs are of any type. Were they declared, the runtime would refuse others before this library is
-// asked, without saying which input is wrong.
+// The other inputs are of any type to the runtime: were they declared, it would refuse wrong ones before this library is
+// asked, without saying which input is wrong. For the same reason there is one for each element type that no kernel takes.
+// The first is declared because the runtime derives the outputs' types from declarations where it knows no shapes.
 class CpuOp : public OrtCustomOp {
  public:
-  CpuOp(const OpDefinition& definition, std::vector<DType> dtypes);
+  // `dtypes`: what T may be; `first`: the element type of the first input, among them or not.
+  CpuOp(const OpDefinition& definition, std::vector<DType> dtypes, ONNXTensorElementDataType first);
 
   // What the types of a node's inputs make of the type parameters. Throws InputError for those that do not fit.
   Types Resolve(const std::vector<ONNXTensorElementDataType>& inputs) const;
@@ -95,6 +98,7 @@ class CpuOp : public OrtCustomOp {
 
  private:
   const std::vector<DType> dtypes_;
+  const ONNXTensorElementDataType first_;
 };
 
 const OpDefinition& DoraScaleOp();

@@ -14,14 +14,25 @@ constexpr const char* kDomain = "ort.dora";
 // Session config entry: operators to leave out, by name, separated by commas. ONNX Runtime inlines their function bodies.
 constexpr const char* kBodyEntry = "ort_dora.body";
 
+// Element types of a first input: those with kernels, and those that are registered to be refused by name.
+constexpr ONNXTensorElementDataType kFirstTypes[] = {
+    ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16, ONNX_TENSOR_ELEMENT_DATA_TYPE_BFLOAT16,
+    ONNX_TENSOR_ELEMENT_DATA_TYPE_DOUBLE, ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64, ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32,
+    ONNX_TENSOR_ELEMENT_DATA_TYPE_INT8, ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8};
+
 const std::vector<CpuOp*>& CpuOps() {
   constexpr DType f32 = DType::kFloat32, f16 = DType::kFloat16, bf16 = DType::kBFloat16;
-  static const auto& ops = *new std::vector<CpuOp*>{
-      new CpuOp(DoraScaleOp(), {f32, f16, bf16}),
-      new CpuOp(DoraComposeOp(), {f32, f16, bf16}),
-      new CpuOp(DoraLinearOp(), {f32, f16, bf16}),
-      new CpuOp(DoraComposeGradOp(), {f32, f16, bf16}),
-  };
+  static const auto& ops = *new std::vector<CpuOp*>([] {
+    std::vector<CpuOp*> all;
+    const auto add = [&](const OpDefinition& definition, const std::vector<DType>& dtypes) {
+      for (const ONNXTensorElementDataType first : kFirstTypes) all.push_back(new CpuOp(definition, dtypes, first));
+    };
+    add(DoraScaleOp(), {f32, f16, bf16});
+    add(DoraComposeOp(), {f32, f16, bf16});
+    add(DoraLinearOp(), {f32, f16, bf16});
+    add(DoraComposeGradOp(), {f32, f16, bf16});
+    return all;
+  }());
   return ops;
 }
 

@@ -236,12 +236,17 @@ void Strips(const LeftOperand& x, const Strided<T>& w, int64_t begin, int64_t en
 
 // ---- Panels ---------------------------------------------------------------------------------------------------------
 
+constexpr int64_t kPackAhead = 16;
+
 // panel[k][n] = w[first + n][depth_first + k] in float32, columns past `count` zero.
 template <class T>
 void PackPanel(const Strided<T>& w, int64_t first, int64_t count, int64_t depth_first, int64_t depth, float* panel) {
   if (w.row_stride == 1) {
     for (int64_t k = 0; k < depth; ++k, panel += kPanel) {
       const T* from = w.at(first, depth_first + k);
+      // The next rows are a page or more apart, where the processor's own prefetching does not reach.
+      hwy::Prefetch(from + kPackAhead * w.col_stride);
+      hwy::Prefetch(from + kPackAhead * w.col_stride + kVector);
       if (count == kPanel) {
         Store(Load(from), panel);
         Store(Load(from + kVector), panel + kVector);
@@ -269,6 +274,8 @@ void PackPanel(const Strided<T>& w, int64_t first, int64_t count, int64_t depth_
     for (; k + kVector <= depth; k += kVector) {
       const VF r0 = Load(from + k), r1 = Load(from + w.row_stride + k);
       const VF r2 = Load(from + 2 * w.row_stride + k), r3 = Load(from + 3 * w.row_stride + k);
+      HWY_UNROLL(4)
+      for (int64_t i = kGroup; i < 2 * kGroup; ++i) hwy::Prefetch(from + i * w.row_stride + k);
       const auto low01 = hn::BitCast(F64(), hn::InterleaveLower(F32(), r0, r1));
       const auto high01 = hn::BitCast(F64(), hn::InterleaveUpper(F32(), r0, r1));
       const auto low23 = hn::BitCast(F64(), hn::InterleaveLower(F32(), r2, r3));

@@ -21,7 +21,7 @@ namespace ort_dora {
 namespace HWY_NAMESPACE {
 
 // Rows of W (and of A) a task.
-constexpr int64_t kScaleRows = 128;
+constexpr int64_t kScaleRows = 64;
 // Columns of A packed at once: scratch of r times this, and one pass over the sums for each.
 constexpr int64_t kScaleDepth = 4 * kDepth;
 // Rows that a dense task recomputes against one pass over A, and the columns it does at a time.
@@ -78,14 +78,13 @@ class FactoredNorms {
   template <class T>
   void AdvanceChunk(const LeftOperand& a, const Strided<T>& matrix, int64_t k, int64_t depth, int64_t first, int64_t count,
                     float* products, bool add_squares) {
-    float* panel = ThreadScratch(kPanelFloats);
-    for (int64_t block = 0; block < depth; block += kDepth) {
-      const int64_t block_depth = std::min(kDepth, depth - block);
-      for (int64_t n = 0; n < count; n += kPanel) {
-        const int64_t columns = std::min(kPanel, count - n);
-        PackPanel(matrix, first + n, columns, k + block, block_depth, panel);
-        if (add_squares) AddSquares(panel, block_depth, columns, &terms_[static_cast<size_t>(first + n)]);
-        MultiplyPanel(a, block, block_depth, panel, products + n, kScaleRows);
+    float* panel = ThreadScratch(kPanel * kScaleDepth);
+    for (int64_t n = 0; n < count; n += kPanel) {
+      const int64_t columns = std::min(kPanel, count - n);
+      PackPanel(matrix, first + n, columns, k, depth, panel);
+      if (add_squares) AddSquares(panel, depth, columns, &terms_[static_cast<size_t>(first + n)]);
+      for (int64_t block = 0; block < depth; block += kDepth) {
+        MultiplyPanel(a, block, std::min(kDepth, depth - block), panel + block * kPanel, products + n, kScaleRows);
       }
     }
   }
@@ -131,30 +130,29 @@ class FactoredNorms {
   template <class T>
   void FinishChunk(const LeftOperand& gram, const std::vector<double>& lengths, const Strided<T>& b, int64_t chunk) {
     const int64_t first = chunk * kScaleRows, count = std::min(kScaleRows, p_.W.rows - first);
-    float* sums = products(chunk);
-    float* panel = ThreadScratch(kPanelFloats);
-    for (int64_t k = 0; k < rank_; k += kDepth) {
-      for (int64_t n = 0; n < count; n += kPanel) {
-        const int64_t depth = std::min(kDepth, rank_ - k);
-        PackPanel(b, first + n, std::min(kPanel, count - n), k, depth, panel);
-        MultiplyPanel(gram, k, depth, panel, sums + n, kScaleRows);
+    float* panel = ThreadScratch(rank_ * kPanel);
+    for (int64_t n = 0; n < count; n += kPanel) {
+      const int64_t columns = std::min(kPanel, count - n);
+      float* sums = products(chunk) + n;
+      PackPanel(b, first + n, columns, 0, rank_, panel);
+      for (int64_t k = 0; k < rank_; k += kDepth) {
+        MultiplyPanel(gram, k, std::min(kDepth, rank_ - k), panel + k * kPanel, sums, kScaleRows);
       }
-    }
-    for (int64_t k = 0; k < rank_; k += kDepth) {
-      for (int64_t n = 0; n < count; n += kPanel) {
-        const int64_t depth = std::min(kDepth, rank_ - k), columns = std::min(kPanel, count - n);
-        PackPanel(b, first + n, columns, k, depth, panel);
-        RowTerms* terms = &terms_[static_cast<size_t>(first + n)];
-        for (int64_t j = 0; j < depth; ++j) {
-          const float* sum = sums + (k + j) * kScaleRows + n;
-          const float* weights = panel + j * kPanel;
-          const double length = lengths[static_cast<size_t>(k + j)];
-          for (int64_t i = 0; i < columns; ++i) {
-            const double weight = weights[i];
-            terms[i].low_rank += weight * sum[i];
-            terms[i].adapter += weight * weight * length;
-          }
+      double low_rank[kPanel] = {}, adapter[kPanel] = {};
+      for (int64_t j = 0; j < rank_; ++j) {
+        const float* HWY_RESTRICT sum = sums + j * kScaleRows;
+        const float* HWY_RESTRICT weights = panel + j * kPanel;
+        const double length = lengths[static_cast<size_t>(j)];
+        for (int64_t i = 0; i < kPanel; ++i) {
+          const double weight = weights[i];
+          low_rank[i] += weight * sum[i];
+          adapter[i] += weight * weight * length;
         }
+      }
+      for (int64_t i = 0; i < columns; ++i) {
+        RowTerms& terms = terms_[static_cast<size_t>(first + n + i)];
+        terms.low_rank = low_rank[i];
+        terms.adapter = adapter[i];
       }
     }
   }

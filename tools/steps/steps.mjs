@@ -52,7 +52,7 @@ export async function run(name, command, args, { cwd = root, env = {}, show = fa
   const sign = setInterval(() => {
     if (show) return;
     const seconds = Math.round((performance.now() - started) / 1000);
-    process.stdout.write(`  … ${seconds} s  ${last.trim().slice(0, 100)}\n`);
+    process.stdout.write(`  … ${seconds} s  ${last.trim().slice(0, 100) || 'still running'}\n`);
   }, SIGN_OF_LIFE_MS);
   const code = await new Promise((resolve, reject) => {
     child.on('error', (error) =>

@@ -1,0 +1,100 @@
+// docs/performance.md and its pictures, made from benchmarks/results: the page says nothing that a result does not.
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { root } from '../steps/workspace.mjs';
+import { barChart } from './bar-chart.mjs';
+
+/** @returns {Map<string, string>} path below the repository's root → content */
+export function pages() {
+  const overhead = result('runtime-overhead');
+  const soak = result('runtime-soak');
+  const server = result('server-infer');
+  const text = [
+    '# Performance',
+    '',
+    'Made from [benchmarks/results](../benchmarks/results) by `node tools/performance.mjs`. Machines are noisy: compare the figures of one table',
+    'with one another, not with those of another machine. The operators on the CPU: [operators.md](operators.md).',
+    '',
+    ...overheadSection(overhead),
+    ...soakSection(soak),
+    ...serverSection(server),
+  ];
+  return new Map([
+    ['docs/performance.md', `${text.join('\n').trimEnd()}\n`],
+    ['docs/images/run-overhead.svg', overheadChart(overhead)],
+  ]);
+}
+
+function overheadSection({ microseconds, ...made }) {
+  return [
+    '## What a run costs beside the computation',
+    '',
+    `${sentence(made.description)} Stock is onnxruntime-node's own binding.`,
+    '',
+    '![Microseconds a run of a tiny model: runSync, stock onnxruntime-node, and run.](images/run-overhead.svg)',
+    '',
+    '| | median, µs | least | most |',
+    '|---|---:|---:|---:|',
+    ...Object.entries(microseconds).map(([name, { median, min, max }]) => `| ${name} | ${median} | ${min} | ${max} |`),
+    '',
+    `\`run\` leaves the event loop free and costs ${made.runAboveStock} µs more than stock, which blocks it; \`runSync\` blocks too and costs less than stock.`,
+    '',
+    provenance(made),
+    '',
+  ];
+}
+
+function overheadChart({ microseconds }) {
+  const names = ['runSync', 'stock run', 'run', 'run through onnxruntime-common'];
+  return barChart({
+    title: 'A run of a tiny model, µs (median)',
+    bars: names.map((name) => ({ name, value: microseconds[name].median, own: name !== 'stock run' })),
+  });
+}
+
+function soakSection({ results, ...made }) {
+  return [
+    '## Memory over many runs and sessions',
+    '',
+    `${sentence(made.description)}`,
+    '',
+    '| | count | first quarter, MB | last quarter, MB | growth |',
+    '|---|---:|---:|---:|---:|',
+    ...Object.entries(results).map(
+      ([name, { count, firstQuarterMegabytes, lastQuarterMegabytes, growthPercent }]) =>
+        `| ${name} | ${count} | ${firstQuarterMegabytes} | ${lastQuarterMegabytes} | ${growthPercent} % |`,
+    ),
+    '',
+    provenance(made),
+    '',
+  ];
+}
+
+function serverSection({ results, model, ...made }) {
+  return [
+    '## HTTP',
+    '',
+    `${model} over loopback from a second process, against the same model through the runtime in this process.`,
+    '',
+    '| path | at once | per second | median, ms | 99th percentile, ms |',
+    '|---|---:|---:|---:|---:|',
+    ...results.map((row) => `| ${row.path} | ${row.concurrency} | ${row.per_second} | ${row.p50_ms} | ${row.p99_ms} |`),
+    '',
+    provenance(made),
+  ];
+}
+
+function provenance({ command, commit, date, machine }) {
+  const where = `${machine.cpu}, ${machine.cores} cores, Node.js ${machine.node.replace(/^v/, '')}`;
+  return `*\`${command}\`, ${where}${commit ? `, commit ${commit}` : ''}${date ? `, ${date.slice(0, 10)}` : ''}.*`;
+}
+
+function sentence(text) {
+  return `${text[0].toUpperCase()}${text.slice(1)}.`;
+}
+
+function result(name) {
+  const path = join(root, 'benchmarks', 'results', `${name}.json`);
+  if (!existsSync(path)) throw new Error(`${path} is missing: run the benchmark that makes it`);
+  return JSON.parse(readFileSync(path, 'utf8'));
+}

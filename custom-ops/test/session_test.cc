@@ -249,7 +249,7 @@ TEST(Session, WrongModelsAreRefusedWhenLoadedNamingTheInput) {
       {kLinearInputs, scaling_int, "attribute scaling (float, required)"},
   };
   for (const BadModel& bad : models) {
-    const std::string error = LoadError(Model({bad.node}, bad.inputs, {kY}));
+    const std::string error = LoadError(Model({bad.node}, bad.inputs, {{"y", bad.inputs[0].type, {}, false}}));
     EXPECT_NE(error.find("ort.dora DoraLinear: " + bad.message), std::string::npos) << error << "\nexpected: " << bad.message;
   }
   const std::vector<Value> compose = {{"base", kFloat, {"2", "3"}}, {"lora", kFloat, {"2", "4"}}, {"g", kFloat, {"3"}}};
@@ -338,15 +338,20 @@ TEST(Session, ConcurrentLoadsAndRuns) {
 TEST(Session, RegistrationDoesNotGrow) {
   // A library that adds operators to its domain at each registration makes every load slower than the one before.
   const std::string model = Model({kLinear}, kLinearInputs, {kY});
-  const auto milliseconds = [&](int loads) {
-    const auto start = std::chrono::steady_clock::now();
-    for (int i = 0; i < loads; ++i) Load(model);
-    return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+  // The fastest of some loads: what else the machine does only adds.
+  const auto fastest = [&](int loads) {
+    double least = INFINITY;
+    for (int i = 0; i < loads; ++i) {
+      const auto start = std::chrono::steady_clock::now();
+      Load(model);
+      least = std::min(least, std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
+    }
+    return least;
   };
-  milliseconds(20);
-  const double before = milliseconds(50);
-  milliseconds(300);
-  EXPECT_LT(milliseconds(50), 3 * before);
+  fastest(20);
+  const double before = fastest(50);
+  fastest(300);
+  EXPECT_LT(fastest(50), 2 * before);
 }
 
 TEST(Session, AnOlderRuntimeIsRefusedWithItsVersion) {

@@ -48,44 +48,30 @@ export interface EditSummary {
 export class ScopeEditor implements GraphEditor {
   #nodesRemoved = 0;
   #nodesAdded = 0;
-  #bytesBefore: number;
+  #bytesSaved = 0;
 
   constructor(
     private readonly view: ModelView,
     private readonly scope: Scope,
     private readonly options: Pick<BodyOptions, 'opset' | 'target'>,
-  ) {
-    this.#bytesBefore = this.#initializerBytes();
-  }
+  ) {}
 
   /** What was changed since the last call. */
   takeSummary(): EditSummary {
-    const bytes = this.#initializerBytes();
     const summary = {
       nodesRemoved: this.#nodesRemoved,
       nodesAdded: this.#nodesAdded,
-      bytesSaved: this.#bytesBefore - bytes,
+      bytesSaved: this.#bytesSaved,
     };
     this.#nodesRemoved = 0;
     this.#nodesAdded = 0;
-    this.#bytesBefore = bytes;
+    this.#bytesSaved = 0;
     return summary;
   }
 
   wouldDie(output: string, nodes: readonly NodeProto[]): boolean {
-    const dead = new Set<NodeProto>();
-    const isIdle = ({ scope, node }: Use & { kind: 'node' }) => node.output.every((value) => !scope.isUsed(value));
-    const isUnread = (value: string) =>
-      value === '' || this.scope.uses(value).every((use) => use.kind === 'node' && (dead.has(use.node) || isIdle(use)));
-    const pending = [this.#producer(output)];
-    for (let node = pending.pop(); node !== undefined; node = pending.pop()) {
-      dead.add(node);
-      for (const input of this.scope.reads(node)) {
-        const producer = this.scope.producer(input);
-        if (producer !== undefined && !dead.has(producer) && producer.output.every(isUnread)) pending.push(producer);
-      }
-    }
-    return nodes.every((node) => dead.has(node));
+    const dying = this.#dying(this.#producer(output));
+    return nodes.every((node) => dying.has(node));
   }
 
   refusal(form: OperatorForm, scaling: number): string | undefined {
@@ -103,6 +89,7 @@ export class ScopeEditor implements GraphEditor {
       this.#insert(before, makeNode('Constant', [], [name], { name, attributes: { value: { tensor: value } } }));
     } else {
       this.scope.addInitializer({ ...tensor, name });
+      this.#bytesSaved -= tensorBytes(tensor);
     }
     return name;
   }
@@ -125,11 +112,15 @@ export class ScopeEditor implements GraphEditor {
   replaceByOperator(output: string, form: OperatorForm, call: OperatorCall): string {
     const old = this.#producer(output);
     const node = this.#operator(form, call, output, old);
+    const read = this.#initializersOf(this.#dying(old));
     // The value keeps its name, so that its readers, and whoever compares both graphs, find it.
     this.scope.setOutput(old, old.output.indexOf(output), this.view.freshName(`${output}.replaced`));
     this.scope.insertBefore(old, node);
     this.#nodesAdded++;
     this.#nodesRemoved += removeDeadNodes(this.view, [old]).nodes;
+    for (const [name, tensor] of read) {
+      if (this.scope.initializer(name) === undefined) this.#bytesSaved += tensorBytes(tensor);
+    }
     return node.overload ?? '';
   }
 
@@ -158,12 +149,34 @@ export class ScopeEditor implements GraphEditor {
     this.#nodesAdded++;
   }
 
-  #initializerBytes(): number {
-    let bytes = 0;
-    for (let scope: Scope | undefined = this.scope; scope !== undefined; scope = scope.parent) {
-      for (const tensor of scope.initializers) bytes += tensorBytes(tensor);
+  /** A node and all that is unread once it is gone. */
+  #dying(root: NodeProto): ReadonlySet<NodeProto> {
+    const dying = new Set<NodeProto>();
+    const isIdle = ({ scope, node }: Use & { kind: 'node' }) => node.output.every((value) => !scope.isUsed(value));
+    const isUnread = (value: string) =>
+      value === '' ||
+      this.scope.uses(value).every((use) => use.kind === 'node' && (dying.has(use.node) || isIdle(use)));
+    const pending = [root];
+    for (let node = pending.pop(); node !== undefined; node = pending.pop()) {
+      dying.add(node);
+      for (const input of this.scope.reads(node)) {
+        const producer = this.scope.producer(input);
+        if (producer !== undefined && !dying.has(producer) && producer.output.every(isUnread)) pending.push(producer);
+      }
     }
-    return bytes;
+    return dying;
+  }
+
+  /** The initializers that some nodes read, by name. */
+  #initializersOf(nodes: Iterable<NodeProto>): ReadonlyMap<string, TensorProto> {
+    const read = new Map<string, TensorProto>();
+    for (const node of nodes) {
+      for (const name of this.scope.reads(node)) {
+        const tensor = this.scope.initializer(name)?.tensor;
+        if (tensor !== undefined) read.set(name, tensor);
+      }
+    }
+    return read;
   }
 
   #producer(value: string): NodeProto {

@@ -80,7 +80,10 @@ export async function rewriteGraphs(model: ModelProto, options: GraphRewriteOpti
     }
     ofScope.sort((left, right) => left.position - right.position);
     modules.push(...ofScope.map(({ report }) => report));
-    if (items.some(({ status }) => status === 'proven')) importDomain(model, scope);
+    if (items.some(({ status }) => status === 'proven')) {
+      // Functions import what they use themselves; the model imports what is in it.
+      for (const importing of [view.main, scope]) importing.importOpset(DORA_DOMAIN, DORA_OPSET_VERSION);
+    }
   }
   if (total > 0 && (model.irVersion ?? 0n) < BigInt(OVERLOAD_IR_VERSION)) {
     model.irVersion = BigInt(OVERLOAD_IR_VERSION);
@@ -184,17 +187,6 @@ function nodeReference(node: NodeProto): NodeReference {
 export function standardOpset(imports: ModelProto['opsetImport']): number {
   const standard = imports.find(({ domain }) => domain === undefined || domain === '' || domain === 'ai.onnx');
   return Number(standard?.version ?? 0n);
-}
-
-/** Functions import the domains that they use themselves. */
-function importDomain(model: ModelProto, scope: Scope): void {
-  let root = scope;
-  while (root.parent !== undefined) root = root.parent;
-  const own = 'opsetImport' in root.proto ? [root.proto.opsetImport] : [];
-  for (const imports of [model.opsetImport, ...own]) {
-    if (imports.some(({ domain }) => domain === DORA_DOMAIN)) continue;
-    imports.push({ domain: DORA_DOMAIN, version: BigInt(DORA_OPSET_VERSION) });
-  }
 }
 
 function countNodes(view: ModelView): number {

@@ -83,3 +83,16 @@ describe('matchEye', () => {
     expect(matchEye(scope, value)).toMatchObject({ matched: false, reason: expect.stringMatching(reason) });
   });
 });
+
+it('reads hostile shape arithmetic once', () => {
+  const nodes = [op('Concat', ['empty', 'empty'], 'c0', { axis: { int: 0 } })];
+  for (let level = 1; level < 15; level++) {
+    const input = Array<string>(200).fill(`c${level - 1}`);
+    nodes.push(op('Concat', input, `c${level}`, { axis: { int: 0 } }));
+  }
+  const hostile = testScope({
+    initializers: [ints('empty', [])],
+    nodes: [...nodes, op('ConstantOfShape', ['c14'], 'z'), op('EyeLike', ['z'], 'e')],
+  });
+  expect(matchEye(hostile, 'e')).toMatchObject({ matched: false });
+});

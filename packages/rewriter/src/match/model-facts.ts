@@ -8,6 +8,8 @@ export type SmallConstants = (tensor: TensorProto) => readonly number[] | undefi
 
 /** Nested shape arithmetic that is followed at most. */
 const DEEPEST_SHAPE_ARITHMETIC = 16;
+/** Elements of a computed shape at most. */
+const LONGEST_SHAPE = 64;
 
 /** The scopes of a model as matching sees them, in the order of {@link ModelView.scopes}. */
 export function matchScopes(view: ModelView, numbers: SmallConstants): ReadonlyMap<Scope, MatchScope> {
@@ -54,6 +56,7 @@ function callSites(view: ModelView): ReadonlyMap<Scope, readonly CallSite<Scope>
 class ScopeFacts implements MatchScope {
   readonly path: string;
   readonly #types = new Map<string, ValueType>();
+  readonly #knownIntegers = new Map<string, readonly number[] | undefined>();
 
   constructor(
     private readonly scope: Scope,
@@ -145,7 +148,16 @@ class ScopeFacts implements MatchScope {
     };
   }
 
+  /** Each value is computed once, so that shape arithmetic that reads itself over and over costs what its nodes cost. */
   #integers(value: string, depth: number): readonly number[] | undefined {
+    if (this.#knownIntegers.has(value)) return this.#knownIntegers.get(value);
+    const integers = this.#computeIntegers(value, depth);
+    const kept = integers !== undefined && integers.length <= LONGEST_SHAPE ? integers : undefined;
+    this.#knownIntegers.set(value, kept);
+    return kept;
+  }
+
+  #computeIntegers(value: string, depth: number): readonly number[] | undefined {
     const constant = this.smallConstant(value);
     if (constant !== undefined) return constant.every(Number.isInteger) ? constant : undefined;
     const node = this.producer(value);

@@ -2,11 +2,14 @@ import { DataType, intAttribute } from '@ort-dora/onnx';
 import type { MatchScope } from './scope.js';
 import { isStandard, plain } from './trace.js';
 
+/** Casts of one constant that are followed. */
+const MOST_CASTS = 4;
+
 /**
  * The number that a constant of one element holds, or undefined where the value is no such constant. A constant that
  * would add axes by broadcasting is none.
  */
-export function constantScalar(scope: MatchScope, value: string): number | undefined {
+export function constantScalar(scope: MatchScope, value: string, casts = MOST_CASTS): number | undefined {
   const source = plain(scope, value);
   const tensor = scope.constant(source);
   if (tensor !== undefined) {
@@ -15,8 +18,8 @@ export function constantScalar(scope: MatchScope, value: string): number | undef
       : undefined;
   }
   const node = scope.producer(source);
-  if (node === undefined || !isStandard(node, 'Cast')) return undefined;
-  const number = constantScalar(scope, node.input[0] ?? '');
+  if (node === undefined || casts === 0 || !isStandard(node, 'Cast')) return undefined;
+  const number = constantScalar(scope, node.input[0] ?? '', casts - 1);
   return number === undefined ? undefined : castNumber(number, intAttribute(node, 'to'));
 }
 

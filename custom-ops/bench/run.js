@@ -3,7 +3,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { availableParallelism, cpus } from 'node:os';
+import { availableParallelism, cpus, loadavg } from 'node:os';
 import { dirname, join } from 'node:path';
 import { argv, env } from 'node:process';
 import { fileURLToPath } from 'node:url';
@@ -35,6 +35,7 @@ if (argv[2] === '--tables') {
     date: new Date().toISOString().slice(0, 10),
     machine: `${cpus()[0]?.model.trim()}, ${cpus().length} cores`,
     threads: Number(threads),
+    load_average: Number(loadavg()[1]?.toFixed(1)),
     results: JSON.parse(output),
   };
   writeFileSync(results, `${JSON.stringify(report, null, 2)}\n`);
@@ -61,7 +62,7 @@ function writeTables(report) {
   const linear = report.results.filter(({ op }) => op === 'DoraLinear');
   const scale = report.results.filter(({ op }) => op === 'DoraScale');
   const text = [
-    `Made by \`${report.command}\` at ${report.commit} on ${report.date}: ${report.machine}, ${report.threads} threads, ONNX Runtime 1.30.`,
+    `Made by \`${report.command}\` at ${report.commit} on ${report.date}: ${report.machine}, ${report.threads} threads, ONNX Runtime 1.30, load average ${report.load_average ?? 'not recorded'}.`,
     '',
     'DoraLinear, 4096×4096, milliseconds; in brackets relative to the float32 body that ONNX Runtime runs (three MatMuls over',
     'prepacked weights and the composition):',

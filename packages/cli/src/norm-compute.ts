@@ -1,17 +1,34 @@
 /** The norm of a module by DoraScale itself: the operator library's kernel where it is there, else the function's body. */
 
 import { encodeModel } from '@ort-dora/onnx';
-import { type DoraScaleForm, type FloatTensor, makeOperatorModel, type NormCompute } from '@ort-dora/rewriter';
-import { createSession, type TensorData } from '@ort-dora/runtime';
+import {
+  type DoraScaleForm,
+  denseNorm,
+  type FloatTensor,
+  makeOperatorModel,
+  type NormCompute,
+  type NormRequest,
+} from '@ort-dora/rewriter';
+import { createSession, RuntimeError, type TensorData } from '@ort-dora/runtime';
 
 /** Any opset that the bodies are written for; ONNX Runtime reads the body at this one. */
 const opset = 18;
 
 /**
  * Computes g of each module by a model of one DoraScale node, whose inputs are the module's tensors as they are stored.
- * Weights are read for one module at a time.
+ * Weights are read for one module at a time. Where the runtime cannot do it, the rewriter's own float64 computation stands in.
  */
 export const computeNorm: NormCompute = async (request) => {
+  try {
+    return await runDoraScale(request);
+  } catch (error) {
+    // Slower, but it runs everywhere: stock onnxruntime-node has no bfloat16, for one.
+    if (error instanceof RuntimeError) return denseNorm(request);
+    throw error;
+  }
+};
+
+async function runDoraScale(request: NormRequest): Promise<Float32Array> {
   const { weight, loraA, loraB, magnitude, transW, transA, transB, scaling, signal } = request;
   const form: DoraScaleForm = {
     op: 'DoraScale',
@@ -36,7 +53,7 @@ export const computeNorm: NormCompute = async (request) => {
   } finally {
     await session.dispose();
   }
-};
+}
 
 async function tensor(stored: FloatTensor): Promise<TensorData> {
   const bytes = await stored.read();

@@ -3,7 +3,17 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { decodeModel, encodeModel, type ModelProto, type NodeProto } from '@ort-dora/onnx';
+import { fileURLToPath } from 'node:url';
+import {
+  DataType,
+  decodeModel,
+  encodeModel,
+  type ModelProto,
+  makeNode,
+  makeTensor,
+  type NodeProto,
+} from '@ort-dora/onnx';
+import { describeRuntime } from '@ort-dora/runtime';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ortDora, samples } from './support/program.js';
 
@@ -107,5 +117,50 @@ describe.each(cases)('$sample: $path', ({ sample, path, half, biased }) => {
         else changeInput(node, model, 5, Float32Array, (bias) => bias.fill(0));
       }),
     );
+  });
+});
+
+const hasAddon = describeRuntime().backend === 'addon';
+
+describe('bfloat16, which no CPU runs as PEFT exports it', () => {
+  const original = fileURLToPath(new URL('../../rewriter/test/exports/legacy_bfloat16.onnx', import.meta.url));
+  const rewritten = join(folder, 'bfloat16.onnx');
+
+  test('is compared in float32, and the rewritten module in bfloat16 against float64', async () => {
+    const { code, stdout } = await ortDora('rewrite', original, rewritten, '--target', 'cpu', '--verify', '--json');
+    expect(code).toBe(0);
+    const { verification } = JSON.parse(stdout);
+    expect(verification.precision).toBe('float32');
+    const { ownPrecision } = verification.modules[0];
+    // Stock onnxruntime-node has no bfloat16 tensors.
+    if (!hasAddon) expect(ownPrecision).toBeNull();
+    else expect(ownPrecision).toMatchObject({ type: 'bfloat16', passed: true, executions: verification.executions });
+  });
+
+  test('and fails where only its bfloat16 body is wrong', async () => {
+    const model = decodeModel(new Uint8Array(readFileSync(rewritten)));
+    const body = model.functions.find(({ name }) => name === 'DoraLinear')!;
+    const last = body.node.at(-1)!;
+    expect(last.opType).toBe('Cast');
+    // y + 12 − 12, the sum rounded to bfloat16: in float32 that costs a rounding of y, in bfloat16 nearly all of its digits.
+    const [y] = last.input as [string];
+    const twelve = makeTensor('', DataType.FLOAT, [], Float32Array.of(12));
+    const cast = (input: string, output: string, to: number) =>
+      makeNode('Cast', [input], [output], { attributes: { to: { int: to } } });
+    body.node.splice(
+      -1,
+      0,
+      makeNode('Constant', [], ['twelve'], { attributes: { value: { tensor: twelve } } }),
+      makeNode('Add', [y, 'twelve'], ['sum_12']),
+      cast('sum_12', 'narrow_12', DataType.BFLOAT16),
+      cast('narrow_12', 'wide_12', DataType.FLOAT),
+      makeNode('Sub', ['wide_12', 'twelve'], ['back']),
+    );
+    last.input = ['back'];
+    const changed = join(folder, 'bfloat16-changed.onnx');
+    writeFileSync(changed, encodeModel(model));
+    const { code, stderr } = await ortDora('verify', original, changed);
+    if (hasAddon) expect(stderr).toMatch(/not equal: module q_proj: in bfloat16, error .* exceeds .*three roundings/);
+    expect(code).toBe(hasAddon ? 3 : 0);
   });
 });

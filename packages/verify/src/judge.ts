@@ -98,6 +98,19 @@ export function judgeModule(figures: ModuleFigures): Judgement {
 }
 
 /**
+ * A rewritten module whose original cannot run: the original would have rounded its output at least once, so that twice its
+ * error plus one rounding is at least three roundings.
+ */
+export function judgeAlone(type: ElementType, rewritten: Difference): Judgement {
+  if (rewritten.nonFiniteMismatches > 0) {
+    return fail(`${rewritten.nonFiniteMismatches} elements are NaN or infinite, or finite, unlike in float64`);
+  }
+  return atMost('error', rewritten.relative, aloneLimit(type), 'three roundings');
+}
+
+export const aloneLimit = (type: ElementType) => (errorFactor + 1) * unitRoundoff(type);
+
+/**
  * Whether the reference is this module at all: the original graph in float32 must compute what the formula says, or else
  * the rewrite has mistaken the module (its scaling, say), and agreeing with the formula would mean nothing.
  *

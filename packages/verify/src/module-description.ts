@@ -7,7 +7,7 @@ export interface ModuleDescription extends ModuleName {
   readonly rank: number;
   readonly scaling: number;
   /** Element types of the stored tensors. */
-  readonly dtypes: { readonly adapter: string };
+  readonly dtypes: { readonly weight: string; readonly adapter: string };
   /** 1: stored transposed (W [in, out], A [in, r], B [r, out]); 0: as PyTorch has it. */
   readonly layouts: { readonly transW: 0 | 1; readonly transA: 0 | 1; readonly transB: 0 | 1 };
   /** `adapted`: the base output is another adapter's result, not x·Wᵀ + bias. */

@@ -2,6 +2,7 @@
 
 import type { ModelProto } from '@ort-dora/onnx';
 import { ELEMENT_TYPES } from '@ort-dora/runtime';
+import { VerifyError } from './error.js';
 import type { CutModel, PartInput } from './graph/cut.js';
 import type { OpenedModel } from './opened-model.js';
 import type { Execution } from './result.js';
@@ -51,6 +52,16 @@ export function runCut(
     return feed;
   });
   return runCopy(run, model, feeds);
+}
+
+/** What a run gives, or why it cannot be run. */
+export async function orMessage<T>(run: Promise<T>): Promise<T | string> {
+  try {
+    return await run;
+  } catch (error) {
+    if (error instanceof VerifyError && error.code === 'CANNOT_RUN') return error.message;
+    throw error;
+  }
 }
 
 /** Type and rank of everything that was captured or fed in a run. */

@@ -4,22 +4,22 @@
  */
 
 import type { ModelProto } from '@ort-dora/onnx';
-import { type Difference, difference, noDifference, worse } from './difference.js';
-import { VerifyError } from './error.js';
+import { capturable } from './candidates.js';
+import { type Difference, noDifference, worse } from './difference.js';
 import { type CutModel, cut, type Part } from './graph/cut.js';
 import { expose } from './graph/expose.js';
 import { inFloat32 } from './graph/float32.js';
 import { errorRatio, judgeModule, judgeReference, moduleLimit } from './judge.js';
-import { boundaries, type ModuleDescription } from './module-description.js';
-import { type ModuleRun, partInputs, runCopy, runCut, type Values } from './module-runs.js';
+import type { ModuleDescription } from './module-description.js';
+import { distance, referenceOf } from './module-reference.js';
+import { type ModuleRun, orMessage, partInputs, runCopy, runCut, type Values } from './module-runs.js';
 import { nameOf } from './outputs.js';
-import { type ParameterSource, type Parameters, parameterSource, type ValueOf } from './parameters.js';
-import { doraForward, matrix } from './reference.js';
-import type { Execution, ModuleName, ModuleResult, UncheckedModule } from './result.js';
+import { runInOwnPrecision } from './own-precision.js';
+import type { ParameterSource, Parameters, ValueOf } from './parameters.js';
+import type { Execution, ModuleName, ModuleResult, OwnPrecisionResult, UncheckedModule } from './result.js';
 import type { SessionSettings } from './session-pool.js';
 import {
   type ElementType,
-  elementCount,
   fromFloat64,
   isElementType,
   isHalfType,
@@ -43,10 +43,6 @@ export interface ModulesVerified {
   readonly unchecked: readonly UncheckedModule[];
   readonly notes: readonly string[];
 }
-
-/** Multiplications of the float64 reference for one module and run: more rows of x than these allow are sampled. */
-const multiplications = 1e8;
-const fewestRows = 4;
 
 export async function verifyModules(request: ModuleRequest): Promise<ModulesVerified> {
   const { pair, runs, executions, settings, onProgress } = request;
@@ -104,51 +100,19 @@ export async function verifyModules(request: ModuleRequest): Promise<ModulesVeri
     rewrittens.set(execution, await orMessage(runCut(run, fused, runs, captured)));
   }
 
+  const own = widened
+    ? await runInOwnPrecision(present, pair.rewritten, { executions, settings, runs, captured })
+    : undefined;
   const modules: ModuleResult[] = [];
   for (const { module, source } of present) {
     settings.signal?.throwIfAborted();
     onProgress('modules against float64', 0.5 + 0.5 * (modules.length / present.length));
-    modules.push(await judgeOne(module, source, { runs, captured, originals, float32: float32.outputs, rewrittens }));
+    const result = await judgeOne(module, source, { runs, captured, originals, float32: float32.outputs, rewrittens });
+    modules.push(own ? withOwnPrecision(result, await own.judge(module, source)) : result);
     // The reference is computed on this thread: let timers and signals in between.
     await new Promise((resolve) => setImmediate(resolve));
   }
-  return { modules, unchecked, notes: float32.notes };
-}
-
-interface Candidate {
-  readonly module: ModuleDescription;
-  readonly source: ParameterSource;
-  readonly part: Part;
-  /** Names of the values to capture. */
-  readonly needed: readonly string[];
-}
-
-/** The modules whose inputs and parameters can be had; the others are left out with the reason. */
-function capturable(
-  modules: readonly ModuleDescription[],
-  original: ModelProto,
-  pair: ModelPair,
-  leaveOut: (module: ModuleDescription, reason: string) => void,
-): Candidate[] {
-  const candidates: Candidate[] = [];
-  for (const module of modules) {
-    const source = parameterSource(module, pair.original, pair.rewritten);
-    if (typeof source === 'string') {
-      leaveOut(module, source);
-      continue;
-    }
-    const needed = [...boundaries(module), ...source.computed];
-    candidates.push({ module, source, needed, part: { from: boundaries(module), to: module.values.y } });
-  }
-  const { hidden } = expose(
-    original,
-    candidates.flatMap(({ needed }) => needed),
-  );
-  return candidates.filter(({ module, needed }) => {
-    const name = needed.find((value) => hidden.has(value));
-    if (name !== undefined) leaveOut(module, `its value ${name} is ${hidden.get(name)} and cannot be captured`);
-    return name === undefined;
-  });
+  return { modules, unchecked, notes: [...float32.notes, ...(own?.notes ?? [])] };
 }
 
 /** The original modules without the rounding of a half type, to see that the reference is what they compute. */
@@ -170,16 +134,6 @@ async function runInFloat32(
 
 const widen = (tensor: TensorData): TensorData =>
   isHalfType(tensor.type) ? fromFloat64('float32', tensor.dims, toFloat64(tensor)) : tensor;
-
-/** What a run gives, or why it cannot be run. */
-async function orMessage<T>(run: Promise<T>): Promise<T | string> {
-  try {
-    return await run;
-  } catch (error) {
-    if (error instanceof VerifyError && error.code === 'CANNOT_RUN') return error.message;
-    throw error;
-  }
-}
 
 interface Measured {
   readonly runs: readonly OriginalRun[];
@@ -204,7 +158,7 @@ async function judgeOne(module: ModuleDescription, source: ParameterSource, meas
     stored = source.computed.length === 0 && stored ? stored : await source.read(value);
     const reference = referenceOf(module, stored, value);
     rows += reference.rows.length;
-    const compare = (outputs: Values) => difference(pick(toFloat64(outputs.get(y)!), reference), reference.values);
+    const compare = (outputs: Values) => distance(outputs.get(y)!, reference);
     original = worse(original, compare(originals[run]!));
     if (float32) exact = worse(exact, compare(float32[run]!));
     for (const [execution, outputs] of rewrittens) {
@@ -249,49 +203,19 @@ function resultOf({ module, type, rows, original, float32, rewritten }: ModuleDi
     passed: reference.passed && Object.values(executions).every(({ passed }) => passed),
     reason: reason === '' ? 'within the rule' : reason,
     executions,
+    ownPrecision: null,
   };
+}
+
+function withOwnPrecision(result: ModuleResult, own: OwnPrecisionResult | null): ModuleResult {
+  if (own === null || own.passed) return { ...result, ownPrecision: own };
+  const reason = result.passed ? `in ${own.type}, ${own.reason}` : result.reason;
+  return { ...result, passed: false, reason, ownPrecision: own };
 }
 
 /** An export that holds g and g − 1 alone may have rounded each to the adapter's type by itself. */
 function storedRounding({ values, dtypes }: ModuleDescription): number {
   return values.magnitude === null && isElementType(dtypes.adapter) ? unitRoundoff(dtypes.adapter) : 0;
-}
-
-interface Reference {
-  /** Indices of the rows that were computed. */
-  readonly rows: readonly number[];
-  readonly width: number;
-  readonly values: Float64Array;
-}
-
-function referenceOf(module: ModuleDescription, parameters: Parameters, value: ValueOf): Reference {
-  const { rows: outputs, columns: inputs } = parameters.weight;
-  const x = value(module.values.x)!;
-  const total = elementCount(x.dims) / inputs;
-  if (!Number.isInteger(total)) {
-    throw new VerifyError(
-      'BAD_MODULE',
-      `module ${module.path}: its input has dims [${x.dims}], but W takes ${inputs} values a row`,
-    );
-  }
-  const rows = spread(total, Math.max(fewestRows, Math.floor(multiplications / (inputs * outputs))));
-  const rowsOf = (tensor: TensorData, width: number) =>
-    matrix(pick(toFloat64(tensor), { rows, width }), rows.length, width, false);
-  const base = module.form.base === 'adapted' ? rowsOf(value(module.values.base)!, outputs) : undefined;
-  const y = doraForward(parameters, parameters.gain, rowsOf(x, inputs), base);
-  return { rows, width: outputs, values: y.data };
-}
-
-/** At most `count` of 0…total−1, evenly spread, the first and the last among them. */
-function spread(total: number, count: number): number[] {
-  if (total <= count) return Array.from({ length: total }, (_, i) => i);
-  return Array.from({ length: count }, (_, i) => Math.round((i * (total - 1)) / (count - 1)));
-}
-
-function pick(values: Float64Array, { rows, width }: Pick<Reference, 'rows' | 'width'>): Float64Array {
-  const picked = new Float64Array(rows.length * width);
-  for (const [to, from] of rows.entries()) picked.set(values.subarray(from * width, (from + 1) * width), to * width);
-  return picked;
 }
 
 const nameOfModule = ({ path, adapter, scope }: ModuleName): ModuleName => ({ path, adapter, scope });

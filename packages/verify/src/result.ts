@@ -72,6 +72,19 @@ export interface ModuleResult extends ModuleName {
   readonly passed: boolean;
   readonly reason: string;
   readonly executions: Readonly<Partial<Record<Execution, { readonly error: number; readonly passed: boolean }>>>;
+  /** Where models were compared in float32: the rewritten module in its own precision, if anything here runs that. */
+  readonly ownPrecision: OwnPrecisionResult | null;
+}
+
+/** A rewritten module that nothing here can compare with its original: its error is measured against roundings of its type. */
+export interface OwnPrecisionResult {
+  readonly type: ElementType;
+  readonly error: number;
+  readonly limit: number;
+  readonly passed: boolean;
+  readonly reason: string;
+  /** The executions that ran. */
+  readonly executions: readonly Execution[];
 }
 
 export interface ModuleName {

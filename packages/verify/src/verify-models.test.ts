@@ -11,7 +11,7 @@ import {
 } from '@ort-dora/onnx';
 import { zipSync } from 'fflate';
 import { afterAll, expect, test } from 'vitest';
-import { branchModel } from './graph/fixture/branch-model.js';
+import { branchModel } from '../test/branch-model.js';
 import type { ModuleDescription } from './module-description.js';
 import type { VerificationResult } from './result.js';
 import { type VerifyOptions, verifyModels } from './verify-models.js';
@@ -35,7 +35,7 @@ const module: ModuleDescription = {
   scope: '',
   rank: 16,
   scaling: 1.25,
-  dtypes: { adapter: 'float32' },
+  dtypes: { weight: 'float16', adapter: 'float32' },
   layouts: { transW: 0, transA: 0, transB: 0 },
   form: { base: 'MatMul+Add' },
   values: {

@@ -2,13 +2,13 @@ import { readFileSync } from 'node:fs';
 import { DataType, decodeModel, encodeModel, type ModelProto } from '@ort-dora/onnx';
 import { createSession, type TensorData } from '@ort-dora/runtime';
 import { expect, test } from 'vitest';
+import { branchModel } from '../../test/branch-model.js';
 import { difference } from '../difference.js';
 import { readNpzFile } from '../inputs/npz.js';
 import { tableRows } from '../inputs/table-rows.js';
 import { toFloat64 } from '../tensor.js';
 import { cut } from './cut.js';
 import { expose } from './expose.js';
-import { branchModel } from './fixture/branch-model.js';
 import { inFloat32, usesHalf } from './float32.js';
 import { describeInterface } from './interface.js';
 

@@ -6,7 +6,7 @@ import { run } from '../steps/steps.mjs';
 import { root } from '../steps/workspace.mjs';
 import { add, countReports } from './counts.mjs';
 
-const packages = ['onnx', 'runtime', 'rewriter', 'verify', 'server', 'cli'];
+const packages = ['onnx', 'runtime', 'rewriter', 'verify', 'vlm', 'server', 'cli'];
 
 /** Each suite: a title, and `run()`, which returns its counts. */
 export const suites = [
@@ -45,7 +45,7 @@ async function project(folder) {
 async function tools() {
   const reports = join(root, 'tools', 'reports');
   rmSync(reports, { recursive: true, force: true });
-  const code = await run('test-tools', 'npx', ['--no-install', 'vitest', 'run', '--dir', 'tools'], {
+  const code = await run('test-tools', 'npx', ['--no-install', 'vitest', 'run', 'tools/'], {
     show: true,
     allowFailure: true,
     env: { ORT_DORA_REPORTS: reports },

@@ -12,6 +12,7 @@
 #include <set>
 #include <system_error>
 #include <thread>
+#include <vector>
 
 #include "environment.h"
 
@@ -20,16 +21,22 @@ namespace {
 
 constexpr auto kExitPatience = std::chrono::seconds(2);
 
+struct Sleeper {
+  std::condition_variable wake;
+  bool woken = false;
+};
+
 // Leaked on purpose: its threads are detached and outlive static destructors.
 struct State {
   std::mutex mutex;
-  std::condition_variable wake;
   std::condition_variable idle;
+  // The thread that fell asleep last wakes first. So jobs that follow one another stay on one thread, with its caches and, above all,
+  // its malloc arena: models that are made and freed on threads in turn leave holes in the arenas of all of them.
+  std::vector<Sleeper*> sleepers;
   std::deque<Task> queue;
   std::set<Environment*> environments;
   const size_t limit = std::max(2u, std::thread::hardware_concurrency());
   size_t threads = 0;
-  size_t waiting = 0;
   size_t running = 0;
   bool exiting = false;
 };
@@ -41,11 +48,14 @@ State& state() {
 
 void Loop() {
   State& s = state();
+  Sleeper sleeper;
   std::unique_lock<std::mutex> lock(s.mutex);
   for (;;) {
-    ++s.waiting;
-    s.wake.wait(lock, [&] { return !s.queue.empty() && !s.exiting; });
-    --s.waiting;
+    while (s.queue.empty() || s.exiting) {
+      sleeper.woken = false;
+      s.sleepers.push_back(&sleeper);
+      sleeper.wake.wait(lock, [&] { return sleeper.woken; });
+    }
     const Task task = s.queue.front();
     s.queue.pop_front();
     ++s.running;
@@ -61,7 +71,7 @@ void Loop() {
 void Post(Task task) {
   State& s = state();
   std::lock_guard<std::mutex> lock(s.mutex);
-  if (s.queue.size() >= s.waiting && s.threads < s.limit) {
+  if (s.sleepers.empty() && s.threads < s.limit) {
     try {
       std::thread(Loop).detach();
       ++s.threads;
@@ -70,7 +80,11 @@ void Post(Task task) {
     }
   }
   s.queue.push_back(task);
-  s.wake.notify_one();
+  if (s.sleepers.empty()) return;  // a thread that is busy or starting takes it
+  Sleeper* sleeper = s.sleepers.back();
+  s.sleepers.pop_back();
+  sleeper->woken = true;
+  sleeper->wake.notify_one();
 }
 
 void Register(Environment* environment) {

@@ -53,7 +53,7 @@ export function runProgram(
   const start = performance.now();
   const program = join(packageRoot, 'test/programs', name);
   const child = spawn(process.execPath, [...flags, program, JSON.stringify(argument)], {
-    env: { ...process.env, NODE_OPTIONS: '', ...env },
+    env: { ...process.env, NODE_OPTIONS: '', ORT_DORA_RUNTIME: '', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
     timeout: 60_000,
     killSignal: 'SIGKILL',

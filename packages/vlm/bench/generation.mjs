@@ -42,6 +42,7 @@ async function measureAll() {
       cpus: os.cpus().length,
       memoryGb: Math.round(os.totalmem() / 2 ** 30),
       node: process.version,
+      loadAverage: os.loadavg().map(round),
     },
     date: new Date().toISOString().slice(0, 10),
     variants,

@@ -4,7 +4,7 @@
 import { fork } from 'node:child_process';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { Agent, request } from 'node:http';
-import { cpus } from 'node:os';
+import { cpus, loadavg } from 'node:os';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -22,6 +22,8 @@ const { values } = parseArgs({
   },
 });
 
+// Of the minute before: on a machine that others use, the figures mean little in absolute terms.
+const load = round(loadavg()[0], 1);
 const x = Float32Array.from({ length: DIMS.reduce((a, b) => a * b) }, (_, index) => Math.sin(index));
 const agent = new Agent({ keepAlive: true });
 
@@ -47,7 +49,7 @@ for (const { child } of [server, bare]) child.kill('SIGTERM');
 
 const report = {
   command: `node packages/server/bench/infer.mjs ${process.argv.slice(2).join(' ')}`,
-  machine: { cpu: cpus()[0]?.model, cores: cpus().length, node: process.version },
+  machine: { cpu: cpus()[0]?.model, cores: cpus().length, node: process.version, load_before: load },
   model: MODEL,
   input: { shape: DIMS, datatype: 'FP32', bytes: x.byteLength },
   results,
@@ -161,7 +163,7 @@ async function soakServer(duration) {
 
 function cutOff() {
   return new Promise((resolve) => {
-    const outgoing = request(url, {
+    const outgoing = request(server.url, {
       method: 'POST',
       path: `/v2/models/${MODEL}/infer`,
       headers: { 'Content-Length': 1000 },

@@ -5,8 +5,9 @@ import { defineConfig } from 'vitest/config';
 const manifest = process.env.npm_package_json;
 const reports = process.env.ORT_DORA_REPORTS ?? (manifest ? join(dirname(manifest), 'reports') : undefined);
 
-// Workspace packages are resolved to their TypeScript sources through the `@ort-dora/source` export condition.
-const conditions = ['@ort-dora/source', 'node', 'import', 'default'];
+// Workspace packages are resolved to their TypeScript sources through the `@ort-dora/source` export condition. Not `import`: vitest
+// hands the conditions to Node.js, whose `require` would then load ES modules where a package has both.
+const conditions = ['@ort-dora/source', 'node'];
 
 export default defineConfig({
   resolve: { conditions },

@@ -1,6 +1,7 @@
 """The README's table and the curves from the results: `python -m models.demo.report`.
 
-Reads results/training.json, rewrites the part of models/README.md between its markers and results/curves.svg.
+Reads results/training.json (PyTorch, where the model was trained) and results/exported.json (the exported graphs in
+onnxruntime); rewrites the part of models/README.md between its markers and results/curves.svg.
 """
 
 from __future__ import annotations
@@ -22,25 +23,34 @@ COLOURS = ("#1f6feb", "#8250df", "#bf3989", "#1a7f37", "#9a6700")
 
 def main() -> None:
     """Writes both."""
-    results = json.loads((RESULTS / "training.json").read_text())
+    results, exported = (json.loads((RESULTS / f"{name}.json").read_text()) for name in ("training", "exported"))
     text = README.read_text()
     start, stop = text.index(BEGIN) + len(BEGIN), text.index(END)
-    README.write_text(f"{text[:start]}\n{accuracy_tables(results)}\n{text[stop:]}")
+    README.write_text(f"{text[:start]}\n{accuracy_tables(results, exported)}\n{text[stop:]}")
     (RESULTS / "curves.svg").write_text(curves(results["curves"]))
 
 
-def accuracy_tables(results: dict[str, Any]) -> str:
-    """Accuracies with Wilson intervals, then the differences that the adapters are for."""
+def accuracy_tables(results: dict[str, Any], exported: dict[str, Any]) -> str:
+    """Accuracies with Wilson intervals, then the differences that the adapters are for.
+
+    PyTorch's differences have Newcombe's intervals, the exported graphs' those of a paired bootstrap.
+    """
     accuracy = results["accuracy"]
-    lines = ["| model | plain | reading | counting |", "|---|---|---|---|"]
-    for model, tasks in accuracy.items():
-        cells = [_share(tasks[task]) if task in tasks else "" for task in TASKS]
-        lines.append(f"| {model} | {' | '.join(cells)} |")
-    lines += ["", "| difference on the adapter's task | points (95 %) |", "|---|---|"]
+    shares = [
+        [model, *(_share(tasks[task]) if task in tasks else "" for task in TASKS)] for model, tasks in accuracy.items()
+    ]
+    differences = []
     for name in ("reading", "counting"):
         for other in ("base", f"{name}, g = 1"):
             gap, low, high = difference(_accuracy(accuracy[name][name]), _accuracy(accuracy[other][name]))
-            lines.append(f"| {name} over {other} | {gap * 100:+.1f} ({low * 100:+.1f} to {high * 100:+.1f}) |")
+            paired = exported["differences"][f"{name} over {other}"]
+            differences.append(
+                [f"{name} over {other}", _points(gap * 100, low * 100, high * 100), _points(*paired.values())]
+            )
+    header = ["points on the adapter's task (95 %)", "PyTorch", f"exported, {exported['questions']} questions"]
+    lines = [*_table(["model", *TASKS], shares), "", *_table(header, differences)]
+    topics = accuracy["base"]["plain"]["by_topic"].items()
+    weak = sorted((right / asked, name) for name, (right, asked) in topics if right < 0.85 * asked)
     machine = results["machine"]
     trained = sum(v for k, v in results["seconds"].items() if k.startswith("training"))
     asked = accuracy["base"]["plain"]["asked"]
@@ -51,6 +61,8 @@ def accuracy_tables(results: dict[str, Any]) -> str:
         f"{trained / 60:.1f} minutes of training:",
         "",
         *(f"    {command}" for command in results["commands"]),
+        "",
+        f"Plain questions that the base answers worst: {', '.join(f'{n} {s * 100:.0f} %' for s, n in weak)}.",
     ]
     return "\n".join(lines)
 
@@ -85,6 +97,18 @@ def curves(runs: dict[str, dict[str, list[float]]]) -> str:
         parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
         parts.append(f'<text x="{MARGIN + 150 * i}" y="22" fill="{colour}">{name}: loss</text>')
     return "\n".join([*parts, "</svg>", ""])
+
+
+def _table(header: list[str], rows: list[list[str]]) -> list[str]:
+    """A Markdown table with its columns aligned."""
+    widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
+    ruled = [header, ["-" * width for width in widths], *rows]
+    cells = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in ruled]
+    return [f"| {' | '.join(row)} |" for row in cells]
+
+
+def _points(points: float, low: float, high: float) -> str:
+    return f"{points:+.1f} ({low:+.1f} to {high:+.1f})"
 
 
 def _accuracy(score: dict[str, int]) -> Accuracy:

@@ -22,10 +22,10 @@ def test_difference_matches_newcombe_1998() -> None:
 
 
 def test_readme_holds_the_results() -> None:
-    results = json.loads((RESULTS / "training.json").read_text())
+    results, exported = (json.loads((RESULTS / f"{name}.json").read_text()) for name in ("training", "exported"))
     text = Path(README).read_text()
     table = text[text.index(BEGIN) + len(BEGIN) : text.index(END)].strip()
-    assert table == accuracy_tables(results)
+    assert table == accuracy_tables(results, exported)
 
 
 def test_adapters_matter_and_so_do_their_gains() -> None:
@@ -36,3 +36,7 @@ def test_adapters_matter_and_so_do_their_gains() -> None:
         assert trained["asked"] >= 500
         assert trained["share"] - accuracy["base"][name]["share"] >= 0.25
         assert trained["share"] - accuracy[f"{name}, g = 1"][name]["share"] >= 0.05
+    differences = json.loads((RESULTS / "exported.json").read_text())["differences"]
+    for name in ("reading", "counting"):
+        assert differences[f"{name} over base"]["low"] >= 25
+        assert differences[f"{name} over {name}, g = 1"]["points"] >= 5

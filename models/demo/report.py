@@ -70,7 +70,7 @@ def accuracy_tables(results: dict[str, Any], exported: dict[str, Any]) -> str:
 def curves(runs: dict[str, dict[str, list[float]]]) -> str:
     """Loss over seconds, one line a run, as an SVG picture; the loss on a logarithmic axis."""
     longest = max(run["seconds"][-1] for run in runs.values())
-    top, bottom = math.log(4), math.log(0.05)
+    top, bottom = math.log(8), math.log(0.05)
 
     def place(seconds: float, loss: float) -> str:
         x = MARGIN + (WIDTH - 2 * MARGIN) * seconds / longest
@@ -80,6 +80,7 @@ def curves(runs: dict[str, dict[str, list[float]]]) -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
         'font-family="sans-serif" font-size="12">',
+        "<title>Training loss over seconds</title>",
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
     ]
     for loss in (2, 1, 0.5, 0.2, 0.1):

@@ -50,7 +50,7 @@ async function compare(form: OperatorForm, type: FloatType): Promise<void> {
     operatorSignature(form).inputs.map((input, i) => [input.name, feed(form, input, i)]),
   );
   const [kernel, body] = await Promise.all(
-    (['auto', 'off'] as const).map(async (customOps) => {
+    ([[opsLibraryPath()!], 'off'] as const).map(async (customOps) => {
       const session = await createSession(model, { customOps });
       try {
         return await session.run(feeds);

@@ -1,5 +1,9 @@
 #include "native_session.h"
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 #include <string>
 #include <utility>
 
@@ -14,13 +18,23 @@ namespace {
 
 thread_local std::shared_ptr<Model> handed_over;  // to the constructor, which JavaScript cannot call with a model
 
+// Drops a share of a model. Models are made on one thread and freed on another, so that glibc's arenas keep what they held and
+// processes that swap models grow (measured: 4 KB a cycle without an end in sight, of which 3 % in use): hand it back.
+void Free(std::shared_ptr<Model> model) {
+  if (model.use_count() > 1) return;
+  model.reset();
+#ifdef __GLIBC__
+  malloc_trim(0);
+#endif
+}
+
 // Frees a model off the JavaScript thread: that can take long.
 class DisposeJob final : public Job {
  public:
   explicit DisposeJob(std::shared_ptr<Model> model) : model_(std::move(model)) {}
 
  private:
-  void Work() override { model_.reset(); }
+  void Work() override { Free(std::move(model_)); }
   Napi::Value Result(Napi::Env env) override { return env.Undefined(); }
   const char* CodeOf(OrtErrorCode) const noexcept override { return "RUN_FAILED"; }
 
@@ -78,7 +92,11 @@ NativeSession::NativeSession(const Napi::CallbackInfo& info) : ObjectWrap(info),
 NativeSession::~NativeSession() {
   if (!model_) return;
   // Collected without dispose(): still free the model off this thread.
-  worker_pool::Post({[](void* data) { delete static_cast<std::shared_ptr<Model>*>(data); }, new std::shared_ptr<Model>(std::move(model_))});
+  worker_pool::Post({[](void* data) {
+                       const std::unique_ptr<std::shared_ptr<Model>> model(static_cast<std::shared_ptr<Model>*>(data));
+                       Free(std::move(*model));
+                     },
+                     new std::shared_ptr<Model>(std::move(model_))});
 }
 
 const std::shared_ptr<Model>& NativeSession::Live(Napi::Env env) const {

@@ -12,7 +12,9 @@ export interface ProviderOptions {
 export interface SessionOptions {
   /**
    * Libraries of custom operators: `auto` (default) registers that of @ort-dora/custom-ops if it is built, `off` none, or their paths.
-   * Without the library, operators of the domain ort.dora run through the functions that the model defines for them.
+   * Without the library, operators of the domain ort.dora run through the functions that the model defines for them. With `auto`, on
+   * the CPU, so does DoraLinear in models that have it in float32 only, which is faster; the config entry `ort_dora.body` (names
+   * of operators, separated by commas) decides otherwise.
    */
   readonly customOps?: 'auto' | 'off' | readonly string[];
   /** Execution providers in order of preference. The CPU's is always there, as the last. */

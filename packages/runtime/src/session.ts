@@ -1,10 +1,11 @@
 // Sessions: a loaded model that runs.
 import { basename } from 'node:path';
 import { AddonSession } from './addon-session.js';
+import { BODY_ENTRY, operatorsLeftToBodies } from './cpu-bodies.js';
 import { type Backend, usesAddon } from './engine.js';
 import { invalidArgument, unexpected } from './errors.js';
 import { resolveOpsLibraries } from './ops-libraries.js';
-import { checkSessionOptions, type SessionOptions } from './session-options.js';
+import { type CheckedOptions, checkSessionOptions, type SessionOptions } from './session-options.js';
 import { StockSession } from './stock-session.js';
 import type { TensorData, Value, ValueInfo } from './values.js';
 
@@ -63,19 +64,23 @@ export interface Session {
  * @throws RuntimeError; the signal's reason once it is aborted
  */
 export async function createSession(model: string | Uint8Array, options: SessionOptions = {}): Promise<Session> {
-  const config = checkSessionOptions(options);
+  const checked = checkSessionOptions(options);
   if (!(model instanceof Uint8Array) && typeof model !== 'string')
     throw unexpected('model', 'a path or a Uint8Array', model);
   if (model.length === 0) throw unexpected('model', 'a path or the bytes of a model', 'an empty one');
   if (typeof model === 'string' && model.includes('\0'))
     throw unexpected('model', 'a path without a null character', model);
-  if (typeof model !== 'string') checkBytes(model, config.configEntries);
+  if (typeof model !== 'string') checkBytes(model, checked.configEntries);
   options.signal?.throwIfAborted();
+  const customOps = options.customOps ?? 'auto';
+  const opsLibraries = resolveOpsLibraries(customOps);
+  const config =
+    customOps === 'auto' && opsLibraries.length > 0 ? await withBodies(checked, model, options.providers) : checked;
   const request = {
     model,
     label: typeof model === 'string' ? basename(model) : 'model',
     config,
-    opsLibraries: resolveOpsLibraries(options.customOps ?? 'auto'),
+    opsLibraries,
     symbolicDims: options.symbolicDims ?? 'check',
     signal: options.signal,
   } as const;
@@ -86,10 +91,21 @@ export interface SessionRequest {
   readonly model: string | Uint8Array;
   /** The model's name in messages. */
   readonly label: string;
-  readonly config: ReturnType<typeof checkSessionOptions>;
+  readonly config: CheckedOptions;
   readonly opsLibraries: readonly string[];
   readonly symbolicDims: 'check' | 'ignore';
   readonly signal: AbortSignal | undefined;
+}
+
+/** The entry that leaves operators to their bodies, unless the caller has decided. */
+async function withBodies(
+  config: CheckedOptions,
+  model: string | Uint8Array,
+  providers: SessionOptions['providers'],
+): Promise<CheckedOptions> {
+  if (config.configEntries?.[BODY_ENTRY] !== undefined) return config;
+  const names = await operatorsLeftToBodies(model, providers);
+  return { ...config, configEntries: { ...config.configEntries, [BODY_ENTRY]: names.join(',') } };
 }
 
 function checkBytes(model: Uint8Array, entries: Readonly<Record<string, string>> = {}): void {

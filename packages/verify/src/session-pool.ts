@@ -50,9 +50,11 @@ async function open(model: Runnable, execution: Execution, settings: SessionSett
     ...(settings.signal && { signal: settings.signal }),
     ...(settings.intraOpNumThreads !== undefined && { intraOpNumThreads: settings.intraOpNumThreads }),
   };
+  // The library's own kernels, also where the runtime would leave an operator to its body: that one runs without the library.
+  const kernels = { 'ort_dora.body': '' };
   try {
-    if ('path' in model) return await createSession(model.path, options);
-    const configEntries = { 'session.model_external_initializers_file_folder_path': model.folder };
+    if ('path' in model) return await createSession(model.path, { ...options, configEntries: kernels });
+    const configEntries = { ...kernels, 'session.model_external_initializers_file_folder_path': model.folder };
     return await createSession(model.bytes, { ...options, configEntries });
   } catch (cause) {
     throw cannotRun('path' in model ? model.path : model.label, 'cannot be loaded', cause);

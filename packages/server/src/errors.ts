@@ -4,7 +4,7 @@ import type { Logger } from 'pino';
 
 /** A failed request: the status and the message are sent to the client as they are. */
 export class HttpError extends Error {
-  override readonly name = 'HttpError';
+  override readonly name: string = 'HttpError';
 
   constructor(
     readonly status: number,
@@ -38,9 +38,9 @@ export class ServerError extends Error {
 }
 
 /** Shapes a failure as the protocol of one route group wants it, e.g. `{"error": "…"}` for KServe. */
-export type ErrorBody = (status: number, message: string) => unknown;
+export type ErrorBody = (error: HttpError) => unknown;
 
-export const plainErrorBody: ErrorBody = (_status, message) => ({ error: message });
+export const plainErrorBody: ErrorBody = ({ message }) => ({ error: message });
 
 export const notFound: RequestHandler = (req) => {
   throw new HttpError(404, `no route ${req.method} ${req.path}; GET / lists the endpoints`);
@@ -57,14 +57,15 @@ export function errorHandler(logger: Logger, body: ErrorBody): ErrorRequestHandl
       logger[failure.status >= 500 ? 'error' : 'debug']({ err: error, requestId: req.id }, 'request failed');
     }
     if (res.headersSent) {
-      res.destroy();
+      // An answer that has ended has told the client what happened; any other is cut off, so that it is not taken for whole.
+      if (!res.writableEnded) res.destroy();
       return;
     }
-    res.status(failure.status).set(failure.headers).json(body(failure.status, failure.message));
+    res.status(failure.status).set(failure.headers).json(body(failure));
   };
 }
 
-function toHttpError(error: unknown): HttpError {
+export function toHttpError(error: unknown): HttpError {
   if (error instanceof HttpError) return error;
   // Express itself reports undecodable paths ("/%ff") as errors that carry a 4xx status.
   const status = (error as { status?: unknown } | null)?.status;

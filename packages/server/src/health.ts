@@ -1,19 +1,19 @@
 /** Liveness and readiness, for probes. */
 import { Router } from 'express';
-import type { ModelRepository } from './models/repository.js';
 import { type OpenApiPaths, textContent } from './openapi.js';
 
 export class Health {
-  readonly #models: ModelRepository;
+  readonly #loaded: () => boolean;
   #draining = false;
 
-  constructor(models: ModelRepository) {
-    this.#models = models;
+  /** @param loaded whether loading is over and there is something to serve */
+  constructor(loaded: () => boolean) {
+    this.#loaded = loaded;
   }
 
   /** Models are loaded and the server is not shutting down. */
   get ready(): boolean {
-    return !this.#draining && this.#models.ready;
+    return !this.#draining && this.#loaded();
   }
 
   get draining(): boolean {

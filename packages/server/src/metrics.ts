@@ -1,7 +1,6 @@
 /** Prometheus metrics. The README lists them; their names and labels are an interface. */
 import { type RequestHandler, Router } from 'express';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import type { ModelRepository } from './models/repository.js';
 import { type OpenApiPaths, textContent } from './openapi.js';
 import type { RunQueue } from './run-queue.js';
 
@@ -13,9 +12,20 @@ export interface Metrics {
   readonly requestSeconds: Histogram<'method' | 'route'>;
   readonly queueSeconds: Histogram<'model'>;
   readonly inferenceSeconds: Histogram<'model'>;
+  readonly chats: Counter<'model' | 'outcome'>;
+  readonly firstTokenSeconds: Histogram<'model'>;
+  readonly tokenSeconds: Histogram<'model'>;
+  readonly promptTokens: Counter<'model'>;
+  readonly answerTokens: Counter<'model'>;
 }
 
-export function createMetrics(models: ModelRepository, queue: RunQueue): Metrics {
+/** What `ort_dora_model_ready` shows. */
+export interface ModelStatus {
+  readonly name: string;
+  readonly ready: boolean;
+}
+
+export function createMetrics(models: () => readonly ModelStatus[], queue: RunQueue): Metrics {
   const registry = new Registry();
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
@@ -41,7 +51,7 @@ export function createMetrics(models: ModelRepository, queue: RunQueue): Metrics
     labelNames: ['model'],
     registers,
     collect() {
-      for (const { name, state } of models.list()) this.set({ model: name }, state.status === 'ready' ? 1 : 0);
+      for (const { name, ready } of models()) this.set({ model: name }, ready ? 1 : 0);
     },
   });
   return {
@@ -68,9 +78,41 @@ export function createMetrics(models: ModelRepository, queue: RunQueue): Metrics
     }),
     inferenceSeconds: new Histogram({
       name: 'ort_dora_inference_seconds',
-      help: 'Running the model',
+      help: 'Running the model; of a chat, from the picture to the last token',
       labelNames: ['model'],
       buckets: SECONDS,
+      registers,
+    }),
+    chats: new Counter({
+      name: 'ort_dora_chat_requests_total',
+      help: 'Chat completions by how they ended: stop, length, cancelled or error',
+      labelNames: ['model', 'outcome'],
+      registers,
+    }),
+    firstTokenSeconds: new Histogram({
+      name: 'ort_dora_time_to_first_token_seconds',
+      help: 'From the headers of a chat request to the first text of its answer',
+      labelNames: ['model'],
+      buckets: SECONDS,
+      registers,
+    }),
+    tokenSeconds: new Histogram({
+      name: 'ort_dora_time_per_output_token_seconds',
+      help: 'Mean time of the tokens of an answer after the first',
+      labelNames: ['model'],
+      buckets: SECONDS,
+      registers,
+    }),
+    promptTokens: new Counter({
+      name: 'ort_dora_prompt_tokens_total',
+      help: 'Tokens of the prompts of finished chats, those of pictures included',
+      labelNames: ['model'],
+      registers,
+    }),
+    answerTokens: new Counter({
+      name: 'ort_dora_answer_tokens_total',
+      help: 'Tokens of the answers of finished chats',
+      labelNames: ['model'],
       registers,
     }),
   };

@@ -25,6 +25,14 @@ export interface ServerOptions {
   readonly maxBodyBytes?: number;
   /** Largest JSON part of a request, in bytes; parsing it blocks the event loop. Default 8 MiB. */
   readonly maxJsonBytes?: number;
+  /** Largest body of a chat request, in bytes; pictures are in it as base64. Default 16 MiB. */
+  readonly maxChatBytes?: number;
+  /** Most pixels of a picture in a chat, checked before it is decoded. Default 40 000 000. */
+  readonly maxImagePixels?: number;
+  /** Most pictures in a chat. Default 16. */
+  readonly maxImages?: number;
+  /** Most tokens of an answer. Default 4096. */
+  readonly maxAnswerTokens?: number;
   /** Runs computed at the same time. Default 2. */
   readonly maxConcurrentRuns?: number;
   /** Requests that may be received or wait beyond those; the next one gets 429. Default 64. */
@@ -69,6 +77,10 @@ const optionsSchema = z.strictObject({
   allowedHosts: z.array(z.string().min(1)).optional(),
   maxBodyBytes: bytes.default(64 * 1024 * 1024),
   maxJsonBytes: bytes.default(8 * 1024 * 1024),
+  maxChatBytes: bytes.default(16 * 1024 * 1024),
+  maxImagePixels: z.int().min(1).max(1_000_000_000).default(40_000_000),
+  maxImages: z.int().min(0).max(1024).default(16),
+  maxAnswerTokens: z.int().min(1).max(1_000_000).default(4096),
   maxConcurrentRuns: z.int().min(1).max(1024).default(2),
   maxQueuedRuns: z.int().min(0).max(100_000).default(64),
   maxConnections: z.int().min(1).max(1_000_000).default(1024),
@@ -95,6 +107,7 @@ export function resolveOptions(options: ServerOptions): ResolvedOptions {
   }
   const { logger, ...rest } = result.data;
   if (rest.maxJsonBytes > rest.maxBodyBytes) rest.maxJsonBytes = rest.maxBodyBytes;
+  if (rest.maxChatBytes > rest.maxBodyBytes) rest.maxChatBytes = rest.maxBodyBytes;
   return { ...rest, logger: createLogger(logger) };
 }
 

@@ -13,8 +13,13 @@ import { browserGuard, isLoopback, LOOPBACK_HOSTS } from './middleware/browser-g
 import { requestId } from './middleware/request-id.js';
 import { requestLog } from './middleware/request-log.js';
 import { securityHeaders } from './middleware/security-headers.js';
-import { discoverModels } from './models/discovery.js';
+import { ChatModels } from './models/chat-models.js';
+import { type DiscoveredModels, discoverModels } from './models/discovery.js';
 import { ModelRepository } from './models/repository.js';
+import { openAiErrorBody } from './openai/errors.js';
+import { exampleChatCurl } from './openai/example.js';
+import { openAiPaths } from './openai/openapi.js';
+import { openAi } from './openai/routes.js';
 import { openApiDocument, openApiRoutes } from './openapi.js';
 import { type ResolvedOptions, resolveOptions, type ServerOptions } from './options.js';
 import { docsPage } from './pages/docs.js';
@@ -31,7 +36,7 @@ export interface OrtDoraServer {
    * Throws ServerError PORT_IN_USE, LISTEN_FAILED, MODEL_FAILED, or CLOSED where `close` came first; nothing is left open then.
    */
   start(): Promise<void>;
-  /** A curl line for every loaded model, which runs it on zeros. Throws before `start`. */
+  /** A curl line for every loaded model, which runs it on zeros, or asks it about a white picture. Throws before `start`. */
   examples(): readonly { readonly model: string; readonly curl: string }[];
   /**
    * Drains: not ready any more, no new work (503), running and waiting requests are finished, those that are not after
@@ -43,7 +48,7 @@ export interface OrtDoraServer {
 /** Checks the options and finds the models; opens nothing yet. Throws ServerError INVALID_OPTIONS or NO_MODELS. */
 export function createServer(options: ServerOptions): OrtDoraServer {
   const resolved = resolveOptions(options);
-  return new ModelServer(resolved, new ModelRepository(discoverModels(resolved.models)));
+  return new ModelServer(resolved, discoverModels(resolved.models));
 }
 
 /** `createServer` and `start` in one. */
@@ -57,19 +62,25 @@ class ModelServer implements OrtDoraServer {
   readonly app: Express;
   readonly #options: ResolvedOptions;
   readonly #models: ModelRepository;
+  readonly #chat: ChatModels;
   readonly #queue: RunQueue;
   readonly #health: Health;
   readonly #http: Server;
   #url: string | undefined;
   #closing: Promise<void> | undefined;
 
-  constructor(options: ResolvedOptions, models: ModelRepository) {
+  constructor(options: ResolvedOptions, { files, chat: variants }: DiscoveredModels) {
+    const models = new ModelRepository(files);
+    const chat = new ChatModels(variants);
+    const statuses = () =>
+      [...models.list(), ...chat.list()].map(({ name, state }) => ({ name, ready: state.status === 'ready' }));
     this.#options = options;
     this.#models = models;
+    this.#chat = chat;
     this.#queue = new RunQueue(options);
-    this.#health = new Health(models);
-    const metrics = createMetrics(models, this.#queue);
-    this.app = createApp({ options, models, queue: this.#queue, health: this.#health, metrics });
+    this.#health = new Health(() => models.loaded && chat.loaded && statuses().some(({ ready }) => ready));
+    const metrics = createMetrics(statuses, this.#queue);
+    this.app = createApp({ options, models, chat, queue: this.#queue, health: this.#health, metrics });
     this.#http = createHttpServerFor(this.app, options);
   }
 
@@ -89,19 +100,27 @@ class ModelServer implements OrtDoraServer {
     }
     try {
       await this.#models.load(this.#options);
+      await this.#chat.load(this.#options);
+      if (this.#closing !== undefined) throw new ServerError('CLOSED', 'the server was closed while it was starting');
+      if (!this.#health.ready) throw new ServerError('MODEL_FAILED', 'cannot load any model; the log says why');
     } catch (error) {
       await this.close();
       // A close that came while the port was being bound has not seen it open.
       await closeHttp(this.#http);
       throw error;
     }
-    logger.info({ url: this.#url, models: this.#models.list().map(({ name }) => name) }, 'ready');
+    const names = [...this.#models.list(), ...this.#chat.list()].map(({ name }) => name);
+    logger.info({ url: this.#url, models: names }, 'ready');
   }
 
   examples(): readonly { readonly model: string; readonly curl: string }[] {
-    return this.#models.list().flatMap(({ name, state }) => {
+    const single = this.#models.list().flatMap(({ name, state }) => {
       return state.status === 'ready' ? [{ model: name, curl: exampleCurl(this.url, name, state.loaded) }] : [];
     });
+    const chat = this.#chat.list().flatMap(({ name, state }) => {
+      return state.status === 'ready' ? [{ model: name, curl: exampleChatCurl(this.url, name) }] : [];
+    });
+    return [...single, ...chat];
   }
 
   close(): Promise<void> {
@@ -123,7 +142,7 @@ class ModelServer implements OrtDoraServer {
     await this.#queue.idle();
     clearTimeout(deadline);
     await closeHttp(this.#http);
-    await this.#models.dispose();
+    await Promise.all([this.#models.dispose(), this.#chat.dispose()]);
     logger.info('closed');
   }
 }
@@ -131,15 +150,18 @@ class ModelServer implements OrtDoraServer {
 interface AppParts {
   readonly options: ResolvedOptions;
   readonly models: ModelRepository;
+  readonly chat: ChatModels;
   readonly queue: RunQueue;
   readonly health: Health;
   readonly metrics: Metrics;
 }
 
 /** A further protocol is one more router with its paths and its own shape of errors, mounted beside `kserve`. */
-function createApp({ options, models, queue, health, metrics }: AppParts): Express {
+function createApp({ options, models, chat, queue, health, metrics }: AppParts): Express {
   const { logger, apiKey } = options;
-  const document = openApiDocument([kservePaths, healthPaths, metricsPaths], { bearer: apiKey !== undefined });
+  const document = openApiDocument([openAiPaths, kservePaths, healthPaths, metricsPaths], {
+    bearer: apiKey !== undefined,
+  });
   const app = express();
   app.disable('x-powered-by').disable('etag').enable('case sensitive routing');
 
@@ -149,11 +171,13 @@ function createApp({ options, models, queue, health, metrics }: AppParts): Expre
 
   app.use(healthRoutes(health));
   app.use(metricsRoutes(metrics));
+  app.use(openAi({ ...options, chat, queue, metrics }));
   app.use(kserve({ ...options, models, queue, health, metrics }));
   app.use(openApiRoutes(document));
   app.use(docsPage(document));
   app.use(landingPage(models, document));
   app.use(notFound);
+  app.use('/v1', errorHandler(logger, openAiErrorBody));
   app.use(errorHandler(logger, plainErrorBody));
   return app;
 }

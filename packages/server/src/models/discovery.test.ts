@@ -20,7 +20,7 @@ function files(...paths: string[]): void {
 }
 
 const names = (path: string) =>
-  discoverModels(join(root, path)).map(({ name, path: file }) => [name, file.slice(root.length + 1)]);
+  discoverModels(join(root, path)).files.map(({ name, path: file }) => [name, file.slice(root.length + 1)]);
 
 describe('discoverModels', () => {
   it('names a file by itself, and model.onnx by its folder', () => {
@@ -42,6 +42,29 @@ describe('discoverModels', () => {
       ['vlm.decoder_model_merged', 'vlm/onnx/decoder_model_merged.onnx'],
       ['vlm.vision_encoder', 'vlm/onnx/vision_encoder.onnx'],
     ]);
+  });
+
+  it('takes the folder of a vision-language model as chat models, one a decoder, and not as single graphs', () => {
+    const graphs = ['vision_encoder', 'embed_tokens', 'decoder_model_merged', 'decoder_model_merged_reading'];
+    files('zoo/plain/model.onnx', ...graphs.map((graph) => `zoo/demo/onnx/${graph}.onnx`));
+    for (const name of ['config.json', 'tokenizer.json', 'preprocessor_config.json']) {
+      writeFileSync(join(root, 'zoo/demo', name), '{"model_type": "smolvlm"}');
+    }
+    const { files: single, chat } = discoverModels(join(root, 'zoo'));
+    expect(single.map(({ name }) => name)).toEqual(['plain']);
+    expect(chat.map(({ name, decoder }) => [name, decoder])).toEqual([
+      ['demo', 'decoder_model_merged'],
+      ['demo-reading', 'decoder_model_merged_reading'],
+    ]);
+    expect(discoverModels(join(root, 'zoo/demo')).chat).toEqual(chat);
+  });
+
+  it('leaves a model of an architecture that cannot chat to the tensor protocol', () => {
+    files('q/onnx/vision_encoder.onnx', 'q/onnx/embed_tokens.onnx', 'q/onnx/decoder_model_merged.onnx');
+    for (const name of ['config.json', 'tokenizer.json', 'preprocessor_config.json']) {
+      writeFileSync(join(root, 'q', name), '{"model_type": "qwen2_5_vl"}');
+    }
+    expect(discoverModels(join(root, 'q'))).toMatchObject({ chat: [], files: { length: 3 } });
   });
 
   it('reads a folder of model folders, linked ones too, in a fixed order', () => {

@@ -1,12 +1,20 @@
-/** Finds the .onnx files to serve below a path, and names them. Nothing is loaded here. */
+/** Finds the .onnx files and the vision-language models to serve below a path, and names them. Nothing is loaded here. */
 import { type Dirent, readdirSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { ServerError } from '../errors.js';
+import { type ChatVariant, chatVariants } from './chat-variants.js';
 
 export interface ModelFile {
   /** What clients call it: letters, digits, `.`, `_` and `-`. */
   readonly name: string;
   readonly path: string;
+}
+
+export interface DiscoveredModels {
+  /** Single graphs, for the tensor protocol. */
+  readonly files: readonly ModelFile[];
+  /** Vision-language models, for chat. Their graphs are not among the files. */
+  readonly chat: readonly ChatVariant[];
 }
 
 const MODEL_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
@@ -15,39 +23,47 @@ const MODEL_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
  * - an .onnx file is one model, named by the file (`model.onnx`: by its folder)
  * - a model folder has .onnx files in it or in its `onnx/` (the transformers.js layout): named by the folder, and where
  *   there are several, by folder and file: `smolvlm.vision_encoder`
+ * - a model folder that `@ort-dora/vlm` can run is a chat model, and so is each further decoder in it
  * - a folder without either is a folder of model folders
  *
  * Throws ServerError NO_MODELS or INVALID_OPTIONS.
  */
-export function discoverModels(path: string): ModelFile[] {
+export function discoverModels(path: string): DiscoveredModels {
   const root = resolve(path);
-  const models = isFile(root) ? [modelFile(fileModelName(root), root)] : discoverFolder(root);
-  if (models.length === 0) {
+  const models = isFile(root) ? { files: [modelFile(fileModelName(root), root)], chat: [] } : discoverFolder(root);
+  if (models.files.length + models.chat.length === 0) {
     throw new ServerError(
       'NO_MODELS',
       `no .onnx file in ${root}; give an .onnx file, a folder with one, or a folder of such folders`,
     );
   }
-  const names = new Map<string, string>();
-  for (const model of models) {
-    const other = names.get(model.name);
-    if (other !== undefined) {
-      throw new ServerError(
-        'INVALID_OPTIONS',
-        `two models would be named "${model.name}": ${other} and ${model.path}; rename one`,
-      );
-    }
-    names.set(model.name, model.path);
-  }
+  refuseEqualNames([...models.files, ...models.chat.map(({ name, path }) => ({ name, path }))]);
   return models;
 }
 
-function discoverFolder(root: string): ModelFile[] {
-  const own = modelFolder(root);
-  if (own.length > 0) return own;
-  return entries(root)
+function refuseEqualNames(models: readonly ModelFile[]): void {
+  const names = new Map<string, string>();
+  for (const { name, path } of models) {
+    const other = names.get(name);
+    if (other !== undefined) {
+      throw new ServerError('INVALID_OPTIONS', `two models would be named "${name}": ${other} and ${path}; rename one`);
+    }
+    names.set(name, path);
+  }
+}
+
+function discoverFolder(root: string): DiscoveredModels {
+  const own = modelsOf(root);
+  if (own.files.length + own.chat.length > 0) return own;
+  const folders = entries(root)
     .filter((entry) => isFolder(root, entry))
-    .flatMap((entry) => modelFolder(join(root, entry.name)));
+    .map((entry) => modelsOf(join(root, entry.name)));
+  return { files: folders.flatMap(({ files }) => files), chat: folders.flatMap(({ chat }) => chat) };
+}
+
+function modelsOf(folder: string): DiscoveredModels {
+  const chat = chatVariants(folder, (name, path) => modelFile(name, path).name);
+  return chat.length > 0 ? { files: [], chat } : { files: modelFolder(folder), chat };
 }
 
 function modelFolder(folder: string): ModelFile[] {

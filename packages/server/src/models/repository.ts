@@ -29,9 +29,9 @@ export class ModelRepository {
     return [...this.#models.values()];
   }
 
-  /** Loading is over and there is something to serve. */
-  get ready(): boolean {
-    return this.#loaded && this.list().some(({ state }) => state.status === 'ready');
+  /** Loading is over; what could not be loaded is `unavailable`. */
+  get loaded(): boolean {
+    return this.#loaded;
   }
 
   /** Loads one model after the other. Throws ServerError MODEL_FAILED, or CLOSED when it is disposed meanwhile. */
@@ -61,7 +61,7 @@ export class ModelRepository {
         failures.push(`${model.path}: ${state.reason}`);
       }
     }
-    if (failures.length > 0 && (!allowFailedModels || failures.length === this.#models.size)) {
+    if (failures.length > 0 && !allowFailedModels) {
       throw new ServerError('MODEL_FAILED', `cannot load ${failures.join('; ')}`);
     }
     this.#loaded = true;

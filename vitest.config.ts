@@ -14,6 +14,8 @@ export default defineConfig({
   ssr: { resolve: { conditions } },
   test: {
     include: ['packages/*/{src,test}/**/*.test.ts', 'custom-ops/test/**/*.test.ts', 'tools/**/*.test.ts'],
+    // Programs that tests start print what they print, also where Nx or a terminal asks for colours.
+    env: { FORCE_COLOR: '0' },
     testTimeout: 30_000,
     pool: 'forks',
     reporters: reports ? ['default', 'json'] : ['default'],

@@ -6,8 +6,14 @@ import { run, StepError, step } from '../steps/steps.mjs';
 import { root } from '../steps/workspace.mjs';
 import { missingNativeTools, requireNode } from './prerequisites.mjs';
 
-/** Nx as a plain program: no daemon left behind, no terminal interface, no questions. */
-export const nxEnvironment = { NX_DAEMON: 'false', NX_TUI: 'false', NX_SKIP_NX_CACHE: 'false', CI: 'true' };
+/** Nx as a plain program: no daemon left behind, no terminal interface, no questions, no colours. */
+export const nxEnvironment = {
+  NX_DAEMON: 'false',
+  NX_TUI: 'false',
+  NX_SKIP_NX_CACHE: 'false',
+  CI: 'true',
+  FORCE_COLOR: '0',
+};
 
 /** Sets everything up; what is already up to date costs next to nothing. */
 export async function setUp() {

@@ -61,6 +61,19 @@ test('half outputs are judged by their distance from float32, not from each othe
   expect(judge(2 ** -10, 0).passed).toBe(false);
 });
 
+test('float32 outputs of half models are judged by their distance from float32 too', () => {
+  const judge = (rewritten: number, original: number) =>
+    judgeOutput({
+      type: 'float32',
+      difference: figures({ relative: 0.5 }),
+      fromFloat32: { rewritten: figures({ relative: rewritten }), original: figures({ relative: original }) },
+    });
+  expect(judge(1e-3, 5e-4).passed).toBe(true);
+  expect(judge(1.01e-3, 5e-4).passed).toBe(false);
+  expect(judge(1e-4, 0).passed).toBe(true);
+  expect(judge(1.01e-4, 0).passed).toBe(false);
+});
+
 test('half outputs without a float32 graph may differ by twice a rounding', () => {
   expect(judgeOutput({ type: 'bfloat16', difference: figures({ relative: 2 ** -7 }) }).passed).toBe(true);
   expect(judgeOutput({ type: 'bfloat16', difference: figures({ relative: 2 ** -6 }) }).passed).toBe(false);

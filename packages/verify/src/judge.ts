@@ -31,9 +31,10 @@ export interface OutputFigures {
 }
 
 /**
- * Whole outputs. float32 and float64: within 10⁻⁴ of max|y| and cosine ≥ 0.999999 of the original's. Half precision: no
- * further from the original graph in float32 than twice the original's own distance (or one rounding of max|y|, where the
- * original happens to be nearer than its type can say), and cosine ≥ 0.9999. Integers and bools: equal.
+ * Whole outputs. Of float32 models: within 10⁻⁴ of max|y| and cosine ≥ 0.999999 of the original's. Of half-precision models,
+ * whatever the type of the output: no further from the original graph in float32 than twice the original's own distance, and
+ * cosine ≥ 0.9999. Where the original happens to be nearer than its output's type can say, one rounding of max|y| is allowed; to
+ * a float32 output of such a model, what float32 models are. Integers and bools: equal.
  *
  * @param tolerance replaces the limits on errors by one: |rewritten − original| ≤ tolerance·max|y| for every type
  */
@@ -48,14 +49,15 @@ export function judgeOutput(figures: OutputFigures, tolerance?: number): Judgeme
       ? pass('equal')
       : fail(`differs by up to ${show(difference.maxAbs)} where equality is expected`);
   }
-  if (isHalfType(type) && fromFloat32) {
+  const half = isHalfType(type);
+  if (fromFloat32) {
     const { rewritten, original } = fromFloat32;
     if (rewritten.nonFiniteMismatches > original.nonFiniteMismatches) {
       return fail(
         `${rewritten.nonFiniteMismatches} elements are NaN or infinite, or finite, unlike in the float32 graph`,
       );
     }
-    const limit = Math.max(errorFactor * original.relative, unitRoundoff(type));
+    const limit = Math.max(errorFactor * original.relative, half ? unitRoundoff(type) : float32Tolerance);
     return both(
       atMost(
         'distance from float32',
@@ -66,7 +68,6 @@ export function judgeOutput(figures: OutputFigures, tolerance?: number): Judgeme
       atLeastCosine(difference.cosine, halfCosine),
     );
   }
-  const half = isHalfType(type);
   return both(
     atMost('difference', difference.relative, half ? errorFactor * unitRoundoff(type) : float32Tolerance, 'of max|y|'),
     atLeastCosine(difference.cosine, half ? halfCosine : float32Cosine),

@@ -6,7 +6,7 @@ import type { TensorInfo } from './inputs/interface.js';
 import { judgeOutput } from './judge.js';
 import type { Execution, OutputFigure, OutputResult } from './result.js';
 import { runSession, type SessionSettings, withSession } from './session-pool.js';
-import { isHalfType, type TensorData, toFloat64 } from './tensor.js';
+import { isFloatType, type TensorData, toFloat64 } from './tensor.js';
 import type { ModelPair, OriginalRun } from './verify-models.js';
 
 export interface OutputRequest {
@@ -25,7 +25,7 @@ type Outputs = ReadonlyMap<string, TensorData>;
 export async function verifyOutputs(request: OutputRequest): Promise<OutputResult[]> {
   const { pair, runs, outputs, executions, settings, tolerance, onProgress } = request;
   let float32: readonly Outputs[] | undefined;
-  if (pair.float32 && outputs.some(({ type }) => isHalfType(type))) {
+  if (pair.float32 && outputs.some(({ type }) => isFloatType(type))) {
     onProgress('original model in float32', 0);
     float32 = await withSession(pair.float32, 'stock', settings, (session) =>
       inTurn(runs, ({ feeds }) => runSession(session, feeds, settings, 'the float32 graph')),
@@ -96,7 +96,7 @@ function judge({ name, type, original, rewritten, float32, tolerance }: Compared
   const compare = (actual: readonly Outputs[], reference: readonly Outputs[]) => compareAll(name, actual, reference);
   const between = compare(rewritten, original);
   if (typeof between === 'string') return failure(between);
-  const truth = isHalfType(type) ? float32 : undefined;
+  const truth = isFloatType(type) ? float32 : undefined;
   const distance = truth && compare(rewritten, truth);
   const originalDistance = truth && compare(original, truth);
   const fromFloat32 =

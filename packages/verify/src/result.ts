@@ -50,7 +50,7 @@ export interface OutputFigure {
   readonly maxAbs: number;
   readonly maxRelative: number;
   readonly cosine: number;
-  /** For half-precision outputs: distance of the rewritten output from the original graph in float32, relative to its max|y|. */
+  /** For half-precision models: distance of the rewritten output from the original graph in float32, relative to its max|y|. */
   readonly distance: number | null;
   /** The same of the original output. */
   readonly originalDistance: number | null;

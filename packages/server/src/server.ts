@@ -175,7 +175,7 @@ function createApp({ options, models, chat, queue, health, metrics }: AppParts):
   app.use(kserve({ ...options, models, queue, health, metrics }));
   app.use(openApiRoutes(document));
   app.use(docsPage(document));
-  app.use(landingPage(models, document));
+  app.use(landingPage(models, chat, document));
   app.use(notFound);
   app.use('/v1', errorHandler(logger, openAiErrorBody));
   app.use(errorHandler(logger, plainErrorBody));

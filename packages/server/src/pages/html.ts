@@ -1,4 +1,4 @@
-/** HTML with every interpolated value escaped, and the frame of the server's own pages: no scripts, nothing from elsewhere. */
+/** HTML with every interpolated value escaped, and the frame of the server's own pages: nothing from elsewhere. */
 import { createHash } from 'node:crypto';
 import type { Response } from 'express';
 
@@ -34,22 +34,39 @@ details { margin: .4rem 0; } summary { cursor: pointer; }
 .quiet { opacity: .7; }
 `;
 
-const STYLE_HASH = createHash('sha256').update(STYLE).digest('base64');
+export interface PageAssets {
+  readonly style: string;
+  /** Classic, run when the page has been read. Default: none, and no script may run. */
+  readonly script?: string;
+}
 
-export function sendPage(res: Response, title: string, body: Html): void {
+export function sendPage(
+  res: Response,
+  title: string,
+  body: Html,
+  { style, script }: PageAssets = { style: STYLE },
+): void {
   const page = html`<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>${title}</title>
-<style>${new Html(STYLE)}</style>
+<style>${new Html(style)}</style>
 </head>
 <body>
 ${body}
+${script === undefined ? '' : html`<script>${new Html(script)}</script>`}
 </body>
 </html>
 `;
-  res.set('Content-Security-Policy', `default-src 'none'; style-src 'sha256-${STYLE_HASH}'; frame-ancestors 'none'`);
+  const policy = [`default-src 'none'`, `style-src '${hashOf(style)}'`, `frame-ancestors 'none'`];
+  // A script of ours may call this server and show the pictures that a person chose.
+  if (script !== undefined) policy.push(`script-src '${hashOf(script)}'`, `connect-src 'self'`, 'img-src blob:');
+  res.set('Content-Security-Policy', [...policy, `base-uri 'none'`, `form-action 'none'`].join('; '));
   res.type('html').send(page.text);
+}
+
+function hashOf(text: string): string {
+  return `sha256-${createHash('sha256').update(text).digest('base64')}`;
 }

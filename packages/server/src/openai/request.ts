@@ -2,6 +2,7 @@
 import type { GenerationOptions, ImagePart, Message } from '@ort-dora/vlm';
 import type { z } from 'zod';
 import { OpenAiError } from './errors.js';
+import { isModestJson } from './json-size.js';
 import { type ChatMessage, type ChatRequest, chatRequest } from './schema.js';
 
 export interface ChatLimits {
@@ -14,6 +15,7 @@ const DEFAULT_ANSWER_TOKENS = 512;
 
 /** @throws OpenAiError 400 naming the field */
 export function parseChatRequest(body: Uint8Array): ChatRequest {
+  if (!isModestJson(body)) throw new OpenAiError(400, 'the body has too many values for a chat', { code: 'too_large' });
   let value: unknown;
   try {
     value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));

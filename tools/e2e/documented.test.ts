@@ -6,7 +6,7 @@ import { delimiter, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { root } from '../steps/workspace.mjs';
 
-const PAGES = ['README.md', 'packages/cli/README.md'];
+const PAGES = ['README.md'];
 
 let work: string;
 beforeAll(() => {

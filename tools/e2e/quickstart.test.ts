@@ -23,10 +23,19 @@ test('a busy port moves to the next free one, and the printed curl line is answe
   const url = /http:\/\/127\.0\.0\.1:(\d+)/.exec(text)!;
   expect(Number(url[1])).toBeGreaterThan(8080);
   expect(text).toContain('27 of 27');
-  expect(readFileSync(join(root, 'build', 'quickstart', 'report.html'), 'utf8')).toContain('<svg');
-  const curl = /^ {2}(curl .*)$/m.exec(text)![1]!;
-  const answer = execFileSync('bash', ['-c', curl], { encoding: 'utf8', cwd: root });
-  expect(answer).toContain('"model_name":"smolvlm"');
+  expect(text).toContain('14 of 14');
+  for (const model of ['demo-reading', 'demo-reading-rewritten']) {
+    expect(text).toMatch(new RegExp(`${model} +3284 `));
+    expect(text).toMatch(new RegExp(`${model} +438 `));
+  }
+  for (const report of ['report-smolvlm.html', 'report-demo.html']) {
+    expect(readFileSync(join(root, 'build', 'quickstart', report), 'utf8')).toContain('<svg');
+  }
+  const [inference, chat] = [...text.matchAll(/^ {2}(curl .*)$/gm)].map(([, curl]) =>
+    execFileSync('bash', ['-c', curl!], { encoding: 'utf8', cwd: root }),
+  );
+  expect(inference).toContain('"model_name":"smolvlm"');
+  expect(JSON.parse(chat!).choices[0].message.content).toBe('438');
   expect(await stopped(quickstart)).toBe(0);
 });
 

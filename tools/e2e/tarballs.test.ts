@@ -25,8 +25,8 @@ test('the addon and the operator library are built and loaded there, not the fal
   const doctor = JSON.parse(command('npx', ['--no-install', 'ort-dora', 'doctor', '--json'], project));
   expect(doctor.backend).toBe('addon');
   expect(doctor.addon.path).toContain(join(project, 'node_modules', '@ort-dora', 'runtime'));
-  expect(doctor.customOps.path).toContain(join(project, 'node_modules', '@ort-dora', 'custom-ops'));
-  expect(doctor.customOps.loads).toBe(true);
+  expect(doctor.opsLibrary.path).toContain(join(project, 'node_modules', '@ort-dora', 'custom-ops'));
+  expect(doctor.opsLibrary.status).toBe('registered');
 });
 
 test('the command line rewrites and verifies a real export', () => {

@@ -1,4 +1,4 @@
-// docs/performance.md and its pictures, made from benchmarks/results: the page says nothing that a result does not.
+// The pages of figures, made from results: they say nothing that a result does not.
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from '../steps/workspace.mjs';
@@ -22,7 +22,16 @@ export function pages() {
   return new Map([
     ['docs/performance.md', `${text.join('\n').trimEnd()}\n`],
     ['docs/images/run-overhead.svg', overheadChart(overhead)],
+    ['README.md', withAccuracy(content('README.md'), content('models/README.md'))],
   ]);
+}
+
+const ACCURACY = /(?<=<!-- accuracy: begin -->\n).*?(?=<!-- accuracy: end -->)/s;
+
+/** The tables of the demo's accuracy, which `python -m models.demo.report` writes into models/README.md. */
+function withAccuracy(page, source) {
+  const tables = ACCURACY.exec(source)[0];
+  return page.replace(ACCURACY, () => `${tables.slice(0, tables.indexOf('\n\n600 held-out'))}\n`);
 }
 
 function overheadSection({ microseconds, ...made }) {
@@ -52,7 +61,7 @@ function overheadChart({ microseconds }) {
   });
 }
 
-function soakSection({ results, ...made }) {
+function soakSection({ runs, nativeRuns, failingRuns, cycles, ...made }) {
   return [
     '## Memory over many runs and sessions',
     '',
@@ -60,7 +69,12 @@ function soakSection({ results, ...made }) {
     '',
     '| | count | first quarter, MB | last quarter, MB | growth |',
     '|---|---:|---:|---:|---:|',
-    ...Object.entries(results).map(
+    ...Object.entries({
+      runs,
+      'runs with native outputs': nativeRuns,
+      'runs that fail': failingRuns,
+      'sessions created, run and disposed': cycles,
+    }).map(
       ([name, { count, firstQuarterMegabytes, lastQuarterMegabytes, growthPercent }]) =>
         `| ${name} | ${count} | ${firstQuarterMegabytes} | ${lastQuarterMegabytes} | ${growthPercent} % |`,
     ),
@@ -91,6 +105,10 @@ function provenance({ command, commit, date, machine }) {
 
 function sentence(text) {
   return `${text[0].toUpperCase()}${text.slice(1)}.`;
+}
+
+function content(path) {
+  return readFileSync(join(root, path), 'utf8');
 }
 
 function result(name) {

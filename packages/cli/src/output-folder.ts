@@ -1,6 +1,6 @@
 /** A folder as output: built in a hidden folder beside its place, then moved there. */
 
-import { copyFile, mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { externalFiles } from './external-files.js';
 import { exists, type ModelSet } from './models.js';
@@ -14,6 +14,8 @@ export async function stageFolder(set: ModelSet, out: string): Promise<string> {
   await mkdir(dirname(place), { recursive: true });
   const stage = await mkdtemp(join(dirname(place), `.${basename(place)}.partial-`));
   try {
+    // mkdtemp's folders are for their owner alone; this one becomes OUT.
+    await chmod(stage, 0o777 & ~process.umask());
     const weights = await externalFiles(set.models);
     for (const file of set.others.filter((other) => !weights.has(resolve(other)))) {
       await copyInto(stage, relative(set.root, file), file);

@@ -1,4 +1,4 @@
-/** `ort-dora serve`: models over HTTP, by the Open Inference Protocol v2, until the process is stopped. */
+/** `ort-dora serve`: models over HTTP, as OpenAI chat completions and by the Open Inference Protocol v2, until the process is stopped. */
 
 import type { SessionOptions } from '@ort-dora/runtime';
 import { createServer, type PortChoice } from '@ort-dora/server';
@@ -21,7 +21,7 @@ const furtherPorts = 100;
 export const registerServe: Register = (program, surroundings) => {
   program
     .command('serve')
-    .description('serve models over HTTP (KServe Open Inference Protocol v2)')
+    .description('serve models over HTTP (OpenAI chat completions, KServe Open Inference Protocol v2)')
     .argument('<MODEL>', 'an .onnx file, a model folder, or a folder of model folders')
     .option('--host <H>', 'address to listen on', '127.0.0.1')
     .option('--port <P>', 'port to listen on; 0 lets the system choose', parsePort, 8080)

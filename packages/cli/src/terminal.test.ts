@@ -1,5 +1,12 @@
-import { expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { painter, startProgress } from './terminal.js';
+
+// The test runner's own surroundings do not count.
+beforeEach(() => {
+  vi.stubEnv('NO_COLOR', '');
+  vi.stubEnv('TERM', 'xterm');
+});
+afterEach(() => vi.unstubAllEnvs());
 
 function sink(isTTY: boolean) {
   const parts: string[] = [];
@@ -30,4 +37,12 @@ test('on a terminal, progress is a bar redrawn in place and taken away at the en
 test('colours are for terminals', () => {
   expect(painter(sink(false))('red', 'no')).toBe('no');
   expect(painter(sink(true))('red', 'no')).toBe('\u001b[31mno\u001b[0m');
+});
+
+test('NO_COLOR and a dumb terminal have none', () => {
+  vi.stubEnv('NO_COLOR', '1');
+  expect(painter(sink(true))('red', 'no')).toBe('no');
+  vi.stubEnv('NO_COLOR', '');
+  vi.stubEnv('TERM', 'dumb');
+  expect(painter(sink(true))('red', 'no')).toBe('no');
 });

@@ -42,7 +42,7 @@ if (argv[2] === '--tables') {
   writeTables(report);
 }
 
-/** OpenBLAS from PyPI, the fastest of the BLAS libraries that a package registry has for this machine. */
+/** OpenBLAS from PyPI, with its kernels for this processor. */
 function openblas() {
   if (env.ORT_DORA_BENCH_BLAS) return env.ORT_DORA_BENCH_BLAS;
   const folder = join(cacheFolder(), 'bench', 'scipy-openblas32');
@@ -56,6 +56,11 @@ function openblas() {
   const file = readdirSync(lib).find((name) => name.endsWith('.so'));
   if (file === undefined) throw new Error(`no library in ${lib}; remove the folder and try again`);
   return join(lib, file);
+}
+
+/** Measured as the growth of the process's peak memory, which only the first dtype of a rank brings about. */
+function scratch({ dtype, scratch_mib }) {
+  return dtype === 'float32' ? `${scratch_mib} MiB` : '–';
 }
 
 function writeTables(report) {
@@ -86,7 +91,7 @@ function writeTables(report) {
     '|---:|---|---:|---:|---:|---:|---:|',
     ...scale.map(
       (row) =>
-        `| ${row.rank} | ${row.dtype} | ${row.blas_gflops} | ${row.kernel_gflops} | ${Math.round(row.rate_of_blas * 100)} % | ${row.scratch_mib} MiB | ${row.bound_mib} MiB |`,
+        `| ${row.rank} | ${row.dtype} | ${row.blas_gflops} | ${row.kernel_gflops} | ${Math.round(row.rate_of_blas * 100)} % | ${scratch(row)} | ${row.bound_mib} MiB |`,
     ),
   ].join('\n');
   const before = readFileSync(page, 'utf8');

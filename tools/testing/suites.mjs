@@ -6,7 +6,7 @@ import { run } from '../steps/steps.mjs';
 import { root } from '../steps/workspace.mjs';
 import { add, countReports } from './counts.mjs';
 
-const packages = ['onnx', 'runtime', 'rewriter', 'verify', 'vlm', 'server', 'cli'];
+const packages = ['onnx', 'adapters', 'runtime', 'rewriter', 'verify', 'vlm', 'server', 'cli'];
 
 /** Each suite: a title, and `run()`, which returns its counts. */
 export const suites = [

@@ -1,0 +1,8 @@
+export { type Adapter, type OpenOptions, openAdapter } from './adapter.js';
+export type { AdapterConfig } from './config.js';
+export { AdapterError, type AdapterErrorCode } from './errors.js';
+export type { AdapterModule, ModuleKind } from './modules.js';
+export type { FloatType } from './safetensors/dtype.js';
+export type { AdapterTensor } from './safetensors/file.js';
+export type { TensorContents } from './safetensors/write.js';
+export { type AdapterContents, type ModuleContents, writeAdapter } from './write-adapter.js';

@@ -1,12 +1,16 @@
 export {
+  type BankForm,
   type BodyOptions,
   type BodyTarget,
   type ChannelAxis,
+  type DoraComposeBankForm,
   type DoraComposeForm,
   type DoraComposeGradForm,
+  type DoraLinearBankForm,
   type DoraLinearForm,
   type DoraScaleForm,
   type FloatType,
+  isBankForm,
   type Layouts,
   OLDEST_OPSET,
   type OperatorForm,
@@ -15,9 +19,11 @@ export {
   type Transposed,
 } from './functions/form.js';
 export {
+  type BankPlace,
   DORA_DOMAIN,
   DORA_OPSET_VERSION,
   makeOperatorModel,
+  type OperatorAttributes,
   type OperatorSignature,
   type OperatorValue,
   operatorFunction,

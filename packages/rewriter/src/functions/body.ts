@@ -7,7 +7,8 @@ export type BodyAttribute =
   | { readonly kind: 'ints'; readonly value: readonly number[] }
   | { readonly kind: 'float32Tensor'; readonly value: number }
   | { readonly kind: 'int64Tensor'; readonly value: readonly number[] }
-  | { readonly kind: 'floatReference'; readonly attribute: string };
+  | { readonly kind: 'floatReference'; readonly attribute: string }
+  | { readonly kind: 'intReference'; readonly attribute: string };
 
 /** One node of a function body, in the default ONNX domain. */
 export interface BodyNode {
@@ -84,7 +85,7 @@ export class BodyWriter {
         keepdims,
       });
     }
-    return this.#value('n', matrix.type, 'ReduceL2', [matrix.name, this.#ints('n_axes', [axis])], { keepdims });
+    return this.#value('n', matrix.type, 'ReduceL2', [matrix.name, this.ints('n_axes', [axis])], { keepdims });
   }
 
   /** Sum over all axes but the last: `[..., out]` to `[out]`. */
@@ -94,7 +95,7 @@ export class BodyWriter {
     if (this.opset < 13) {
       return this.#value(name, value.type, 'ReduceSum', [rows.name], { axes: { kind: 'ints', value: [0] }, keepdims });
     }
-    return this.#value(name, value.type, 'ReduceSum', [rows.name, this.#ints(`${name}_axes`, [0])], { keepdims });
+    return this.#value(name, value.type, 'ReduceSum', [rows.name, this.ints(`${name}_axes`, [0])], { keepdims });
   }
 
   /** A vector `[out]` with `count` axes of size one appended. */
@@ -104,7 +105,7 @@ export class BodyWriter {
     if (this.opset < 13) {
       return this.#value(name, vector.type, 'Unsqueeze', [vector.name], { axes: { kind: 'ints', value: axes } });
     }
-    return this.#value(name, vector.type, 'Unsqueeze', [vector.name, this.#ints(`${name}_axes`, axes)], {});
+    return this.#value(name, vector.type, 'Unsqueeze', [vector.name, this.ints(`${name}_axes`, axes)], {});
   }
 
   /** Names `value` as the function's output, through a final cast where its type differs. */
@@ -124,8 +125,28 @@ export class BodyWriter {
     }
   }
 
-  #ints(name: string, value: readonly number[]): string {
-    return this.#value(name, 'float32', 'Constant', [], { value: { kind: 'int64Tensor', value } }).name;
+  /** An int64 vector. */
+  ints(name: string, value: readonly number[]): string {
+    return this.node(name, 'Constant', [], { value: { kind: 'int64Tensor', value } });
+  }
+
+  /** The int attribute `attribute` of the function, by reference, as an int64 vector of one element. */
+  intAttribute(attribute: string): string {
+    const scalar = this.node(`${attribute}_scalar`, 'Constant', [], { value_int: { kind: 'intReference', attribute } });
+    return this.node(attribute, 'Reshape', [scalar, this.ints(`${attribute}_shape`, [1])]);
+  }
+
+  /** A node with one output, by the name of that output. */
+  node(
+    output: string,
+    opType: string,
+    inputs: readonly string[],
+    attributes: Readonly<Record<string, BodyAttribute>> = {},
+  ): string {
+    if (this.#names.has(output)) throw new Error(`${output} is defined twice in a function body`);
+    this.#names.add(output);
+    this.nodes.push({ opType, inputs, outputs: [output], attributes });
+    return output;
   }
 
   #value(
@@ -135,9 +156,6 @@ export class BodyWriter {
     inputs: readonly string[],
     attributes: Readonly<Record<string, BodyAttribute>>,
   ): BodyValue {
-    if (this.#names.has(name)) throw new Error(`${name} is defined twice in a function body`);
-    this.#names.add(name);
-    this.nodes.push({ opType, inputs, outputs: [name], attributes });
-    return { name, type };
+    return { name: this.node(name, opType, inputs, attributes), type };
   }
 }

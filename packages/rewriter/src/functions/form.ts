@@ -63,8 +63,33 @@ export interface DoraComposeGradForm {
   readonly lora: FloatType;
 }
 
+/** {@link DoraLinearForm} with the adapter of each run of rows taken from a bank; A and B lie in it as PyTorch has them. */
+export interface DoraLinearBankForm {
+  readonly op: 'DoraLinearBank';
+  /** T: element type of x, W, bias and the output. */
+  readonly base: FloatType;
+  /** U: element type of the bank. */
+  readonly adapter: FloatType;
+  readonly transW: Transposed;
+  readonly bias: boolean;
+}
+
+/** {@link DoraComposeForm} with the channels last over a base computed elsewhere, and the adapter of each run from a bank. */
+export interface DoraComposeBankForm {
+  readonly op: 'DoraComposeBank';
+  /** T: element type of x, base, bias and the output. */
+  readonly base: FloatType;
+  /** U: element type of the bank. */
+  readonly adapter: FloatType;
+  /** As in {@link DoraComposeForm}. */
+  readonly bias: DoraComposeForm['bias'];
+}
+
+/** The forms whose adapters come from a bank. */
+export type BankForm = DoraLinearBankForm | DoraComposeBankForm;
+
 /** Any operator form that has a function body. */
-export type OperatorForm = DoraScaleForm | DoraComposeForm | DoraLinearForm | DoraComposeGradForm;
+export type OperatorForm = DoraScaleForm | DoraComposeForm | DoraLinearForm | DoraComposeGradForm | BankForm;
 
 /** The operators that have a function body. */
 export type OperatorName = OperatorForm['op'];
@@ -92,8 +117,13 @@ export interface BodyOptions {
 /** First opset whose `Constant` takes a float attribute, by which a body can refer to `scaling`. */
 export const SCALING_BY_REFERENCE_OPSET = 12;
 
-/** Oldest opset that the bodies are written for. */
+/** Oldest opset that the bodies are written for; those of the banks refer to attributes and need {@link SCALING_BY_REFERENCE_OPSET}. */
 export const OLDEST_OPSET = 11;
+
+/** Whether the adapters of `form` come from a bank. */
+export function isBankForm(form: OperatorForm): form is BankForm {
+  return form.op === 'DoraLinearBank' || form.op === 'DoraComposeBank';
+}
 
 /** The name of the overload that nodes of a form call. */
 export function overloadName(form: OperatorForm, options: BodyOptions): string {
@@ -124,6 +154,10 @@ function formParts(form: OperatorForm): string[] {
       ];
     case 'DoraComposeGrad':
       return types(form.base, form.lora);
+    case 'DoraLinearBank':
+      return [...types(form.base, form.adapter), `w${form.transW}`, ...(form.bias ? ['bias'] : [])];
+    case 'DoraComposeBank':
+      return [...types(form.base, form.adapter), ...COMPOSE_BIAS[form.bias]];
   }
 }
 

@@ -1,11 +1,11 @@
-import { DataType, encodeModel, type ModelProto, makeNode, makeTensor, makeValueInfo } from '@ort-dora/onnx';
-import * as ort from 'onnxruntime-node';
+import { encodeModel, makeTensor } from '@ort-dora/onnx';
 import { describe, expect, it } from 'vitest';
-import { matMul, relativeError, rounded, seeded, toBytes, transposed } from '../../test/support/numbers.js';
-import { optimizedOperators, runModel } from '../../test/support/ort.js';
+import { matMul, relativeError, transposed } from '../../test/support/numbers.js';
+import { random, runOperator, type TestValue, value } from '../../test/support/operators.js';
+import { optimizedOperators } from '../../test/support/ort.js';
 import { DATA_TYPE } from '../tensors/elements.js';
-import type { BodyTarget, FloatType, OperatorForm, Transposed } from './form.js';
-import { makeOperatorModel, operatorFunction, operatorSignature } from './function.js';
+import type { FloatType, OperatorForm, Transposed } from './form.js';
+import { makeOperatorModel, operatorFunction } from './function.js';
 
 /** Relative to the largest value: a few roundings of the type that the result is stored or multiplied in. */
 const TOLERANCE: Readonly<Record<FloatType, number>> = { float32: 2e-6, float16: 4e-3, bfloat16: 3e-2 };
@@ -267,23 +267,6 @@ describe('operatorFunction', () => {
   });
 });
 
-interface TestValue {
-  readonly type: FloatType;
-  readonly dims: readonly number[];
-  readonly bytes: Uint8Array;
-  /** The values after rounding to the type. */
-  readonly values: Float64Array;
-}
-
-function value(values: ArrayLike<number>, dims: readonly number[], type: FloatType): TestValue {
-  return { type, dims, bytes: toBytes(values, type), values: rounded(values, type) };
-}
-
-function random(count: number, seed: number): Float64Array {
-  const next = seeded(seed);
-  return Float64Array.from({ length: count }, next);
-}
-
 function data(base: FloatType, adapter: FloatType) {
   return {
     x: value(random(rows * inputs, 1), [rows, inputs], base),
@@ -299,35 +282,6 @@ function data(base: FloatType, adapter: FloatType) {
   };
 }
 
-/** Runs one operator through its function body; inputs whose layout flag is 1 are stored transposed. */
-async function run(form: OperatorForm, feeds: Readonly<Record<string, TestValue>>, opset = 20) {
-  const target: BodyTarget = 'cpu';
-  const flags: Readonly<Record<string, Transposed>> =
-    'transW' in form ? { W: form.transW, A: form.transA, B: form.transB } : {};
-  const model = overFloat32(makeOperatorModel(form, { opset, target, scaling }), form);
-  const tensors = Object.entries(feeds).map(([name, { dims, values }]) => {
-    const stored = flags[name] === 1 ? transposed(values, dims[0]!, dims[1]!) : values;
-    const shape = flags[name] === 1 ? dims.toReversed() : dims;
-    return [name, new ort.Tensor('float32', Float32Array.from(stored), shape)] as const;
-  });
-  const results = await runModel(model, Object.fromEntries(tensors));
-  return Object.fromEntries(Object.entries(results).map(([name, tensor]) => [name, tensor.data as Float32Array]));
-}
-
-/** The model with float32 inputs and outputs: exact casts, and onnxruntime-node has no bfloat16 tensors. */
-function overFloat32(model: ModelProto, form: OperatorForm): ModelProto {
-  const graph = model.graph!;
-  const node = graph.node[0]!;
-  const signature = operatorSignature(form);
-  const before = signature.inputs.map(({ name, type }) =>
-    makeNode('Cast', [name], [`${name}_cast`], { attributes: { to: { int: DATA_TYPE[type] } } }),
-  );
-  const after = signature.outputs.map(({ name }) =>
-    makeNode('Cast', [`${name}_cast`], [name], { attributes: { to: { int: DataType.FLOAT } } }),
-  );
-  const renamed = { ...node, input: node.input.map((n) => `${n}_cast`), output: node.output.map((n) => `${n}_cast`) };
-  graph.node = [...before, renamed, ...after];
-  graph.input = signature.inputs.map(({ name }) => makeValueInfo(name, DataType.FLOAT));
-  graph.output = signature.outputs.map(({ name }) => makeValueInfo(name, DataType.FLOAT));
-  return model;
+function run(form: OperatorForm, feeds: Readonly<Record<string, TestValue>>, opset?: number) {
+  return runOperator(form, { scaling }, feeds, opset);
 }

@@ -16,13 +16,17 @@ import { DATA_TYPE } from '../tensors/elements.js';
 import { float32Tensor, int64Tensor } from '../tensors/make.js';
 import type { BodyAttribute, BodyNode, BodyWriter } from './body.js';
 import { doraComposeBody } from './dora-compose.js';
+import { doraComposeBankBody } from './dora-compose-bank.js';
 import { doraComposeGradBody } from './dora-compose-grad.js';
 import { doraLinearBody } from './dora-linear.js';
+import { doraLinearBankBody } from './dora-linear-bank.js';
 import { doraScaleBody } from './dora-scale.js';
 import {
+  type BankForm,
   type BodyOptions,
   bodyName,
   type FloatType,
+  isBankForm,
   OLDEST_OPSET,
   type OperatorForm,
   type OperatorName,
@@ -44,12 +48,13 @@ export const OVERLOAD_IR_VERSION = 10;
  * The operator of `form` as a model-local function of domain `ort.dora`, built from standard operators of
  * `options.opset`: what ONNX Runtime runs where no kernel of that name is registered, and the kernel's reference.
  *
- * @throws RangeError for an opset older than 11, or older than 12 without `options.scaling`.
+ * @throws RangeError for an opset older than 11, or older than 12 without `options.scaling` or for a bank.
  */
 export function operatorFunction(form: OperatorForm, options: BodyOptions): FunctionProto {
   const { opset } = options;
-  if (!(opset >= OLDEST_OPSET)) {
-    throw new RangeError(`opset: expected ${OLDEST_OPSET} or newer for the function bodies of ort.dora, got ${opset}`);
+  const oldest = isBankForm(form) ? SCALING_BY_REFERENCE_OPSET : OLDEST_OPSET;
+  if (!(opset >= oldest)) {
+    throw new RangeError(`opset: expected ${oldest} or newer for the function body of ${form.op}, got ${opset}`);
   }
   const byReference = opset >= SCALING_BY_REFERENCE_OPSET;
   if (!byReference && options.scaling === undefined) {
@@ -60,7 +65,10 @@ export function operatorFunction(form: OperatorForm, options: BodyOptions): Func
     overload: overloadName(form, options),
     inputs: signature.inputs.map(({ name }) => name),
     outputs: signature.outputs.map(({ name }) => name),
-    attributes: ['scaling', ...Object.keys(signature.integers)],
+    attributes: [
+      ...(isBankForm(form) ? Object.keys(PLACE_ATTRIBUTES) : ['scaling']),
+      ...Object.keys(signature.integers),
+    ],
     nodes: body(form, options, byReference ? undefined : options.scaling).nodes.map(toNodeProto),
     opsets: { '': opset },
     docString: DESCRIPTION[form.op],
@@ -69,14 +77,28 @@ export function operatorFunction(form: OperatorForm, options: BodyOptions): Func
   return made;
 }
 
+/** Where a row of the bank holds the adapter of one module: offsets and sizes in elements. */
+export interface BankPlace {
+  /** A `[maxRank,in]` and B `[out,maxRank]`, zero where the adapter's rank is less, in the bank. */
+  readonly offsetA: number;
+  readonly offsetB: number;
+  /** g `[out]`, in the gains. */
+  readonly offsetG: number;
+  readonly maxRank: number;
+}
+
+/** The attributes of a node that its form does not decide. */
+export type OperatorAttributes<F extends OperatorForm> = F extends BankForm
+  ? { readonly place: BankPlace }
+  : { readonly scaling: number };
+
 /** A node that calls the operator of `form`. */
-export function operatorNode(
-  form: OperatorForm,
+export function operatorNode<F extends OperatorForm>(
+  form: F,
   options: BodyOptions,
-  call: {
+  call: OperatorAttributes<F> & {
     readonly inputs: readonly string[];
     readonly outputs: readonly string[];
-    readonly scaling: number;
     readonly name?: string;
     readonly metadataProps?: NodeProto['metadataProps'];
   },
@@ -85,7 +107,7 @@ export function operatorNode(
   const node = makeNode(form.op, call.inputs, call.outputs, {
     domain: DORA_DOMAIN,
     overload: overloadName(form, options),
-    attributes: { scaling: { float: call.scaling }, ...Object.fromEntries(integers) },
+    attributes: { ...ownAttributes(call), ...Object.fromEntries(integers) },
     ...(call.name === undefined ? {} : { name: call.name }),
   });
   return { ...node, metadataProps: [...(call.metadataProps ?? [])] };
@@ -94,7 +116,7 @@ export function operatorNode(
 /** One input or output of an operator form. */
 export interface OperatorValue {
   readonly name: string;
-  readonly type: FloatType;
+  readonly type: FloatType | 'int32';
 }
 
 /** Inputs and outputs of a form, in order, and the integer attributes that go with it. */
@@ -142,6 +164,28 @@ export function operatorSignature(form: OperatorForm): OperatorSignature {
         outputs: values(['d_base', form.base], ['d_lora', form.lora], ['d_g', 'float32']),
         integers: {},
       };
+    case 'DoraLinearBank':
+      return {
+        inputs: values(
+          ['x', form.base],
+          ['W', form.base],
+          ...bankInputs(form),
+          ...(form.bias ? [['bias', form.base] as const] : []),
+        ),
+        outputs: values(['y', form.base]),
+        integers: { transW: form.transW },
+      };
+    case 'DoraComposeBank':
+      return {
+        inputs: values(
+          ['x', form.base],
+          ['base', form.base],
+          ...bankInputs(form),
+          ...(form.bias === 'none' ? [] : [['bias', form.base] as const]),
+        ),
+        outputs: values(['y', form.base]),
+        integers: { base_has_bias: form.bias === 'inBase' ? 1 : 0 },
+      };
   }
 }
 
@@ -149,15 +193,15 @@ export function operatorSignature(form: OperatorForm): OperatorSignature {
  * A model of one operator node, all its inputs being graph inputs (or initializers, where given): what differential
  * tests of the kernels run, with the operator library and without.
  */
-export function makeOperatorModel(
-  form: OperatorForm,
-  options: BodyOptions & {
-    readonly scaling: number;
-    /** Inputs to store in the model, named as in {@link operatorSignature}. */
-    readonly initializers?: readonly TensorProto[];
-    /** False: no function body, so that only a registered kernel can run the node. Default true. */
-    readonly withFunction?: boolean;
-  },
+export function makeOperatorModel<F extends OperatorForm>(
+  form: F,
+  options: BodyOptions &
+    OperatorAttributes<F> & {
+      /** Inputs to store in the model, named as in {@link operatorSignature}. */
+      readonly initializers?: readonly TensorProto[];
+      /** False: no function body, so that only a registered kernel can run the node. Default true. */
+      readonly withFunction?: boolean;
+    },
 ): ModelProto {
   const signature = operatorSignature(form);
   const initializers = options.initializers ?? [];
@@ -171,8 +215,8 @@ export function makeOperatorModel(
       operatorNode(form, options, {
         inputs: signature.inputs.map(({ name }) => name),
         outputs: signature.outputs.map(({ name }) => name),
-        scaling: options.scaling,
         name: form.op,
+        ...(options as OperatorAttributes<F>),
       }),
     ],
   });
@@ -189,7 +233,24 @@ const DESCRIPTION: Readonly<Record<OperatorName, string>> = {
   DoraLinear: 'y = g·(x·Wᵀ + s·(x·Aᵀ)·Bᵀ) + bias',
   DoraCompose: 'y = g·(base + s·lora) + bias, or base + (g−1)·(base − bias) + g·s·lora where base holds the bias',
   DoraComposeGrad: 'd_base = g·dy, d_lora = s·g·dy, d_g = Σ dy·(base + s·lora)',
+  DoraLinearBank:
+    'y = g·(x·Wᵀ + s·(x·Aᵀ)·Bᵀ) + bias with the adapter of the slot of each run of rows; slot −1: x·Wᵀ + bias',
+  DoraComposeBank:
+    'DoraCompose of base and (x·Aᵀ)·Bᵀ with the adapter of the slot of each run of rows; slot −1: base + bias',
 };
+
+/** The attributes that {@link BankPlace} becomes. */
+const PLACE_ATTRIBUTES = {
+  offset_a: 'offsetA',
+  offset_b: 'offsetB',
+  offset_g: 'offsetG',
+  max_rank: 'maxRank',
+} as const satisfies Record<string, keyof BankPlace>;
+
+function ownAttributes(call: OperatorAttributes<OperatorForm>): Record<string, AttributeValue> {
+  if ('scaling' in call) return { scaling: { float: call.scaling } };
+  return Object.fromEntries(Object.entries(PLACE_ATTRIBUTES).map(([name, key]) => [name, { int: call.place[key] }]));
+}
 
 function body(form: OperatorForm, options: BodyOptions, scaling: number | undefined): BodyWriter {
   switch (form.op) {
@@ -201,10 +262,24 @@ function body(form: OperatorForm, options: BodyOptions, scaling: number | undefi
       return doraComposeBody(form, options, scaling);
     case 'DoraComposeGrad':
       return doraComposeGradBody(form, options, scaling);
+    case 'DoraLinearBank':
+      return doraLinearBankBody(form, options);
+    case 'DoraComposeBank':
+      return doraComposeBankBody(form, options);
   }
 }
 
-function values(...pairs: readonly (readonly [name: string, type: FloatType])[]): OperatorValue[] {
+function bankInputs({ adapter }: BankForm) {
+  return [
+    ['bank', adapter],
+    ['gains', 'float32'],
+    ['scaling', 'float32'],
+    ['rank', 'int32'],
+    ['slot', 'int32'],
+  ] as const;
+}
+
+function values(...pairs: readonly (readonly [name: string, type: OperatorValue['type']])[]): OperatorValue[] {
   return pairs.map(([name, type]) => ({ name, type }));
 }
 
@@ -225,5 +300,7 @@ function attributeValue(attribute: BodyAttribute): AttributeValue {
       return { tensor: int64Tensor('', [attribute.value.length], attribute.value) };
     case 'floatReference':
       return { reference: attribute.attribute, of: AttributeType.FLOAT };
+    case 'intReference':
+      return { reference: attribute.attribute, of: AttributeType.INT };
   }
 }

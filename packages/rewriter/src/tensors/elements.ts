@@ -2,10 +2,11 @@ import { DataType, toFloat32 as decodeFloat32, elementTypeOf } from '@ort-dora/o
 import type { FloatType } from '../functions/form.js';
 
 /** The operators' element types as numbered by TensorProto.DataType. */
-export const DATA_TYPE: Readonly<Record<FloatType, number>> = {
+export const DATA_TYPE: Readonly<Record<FloatType | 'int32', number>> = {
   float32: DataType.FLOAT,
   float16: DataType.FLOAT16,
   bfloat16: DataType.BFLOAT16,
+  int32: DataType.INT32,
 };
 
 const FLOAT_TYPE: ReadonlyMap<number, FloatType> = new Map([

@@ -37,6 +37,7 @@ const ratio = (value: number) => `${value < 1000 ? value.toFixed(2) : value.toEx
 /** `27 of 27 DoRA modules fused (15 with the norm in the graph, 12 with it folded)`. */
 export function moduleSummary({ totals, mode }: Pick<RewriteReport, 'totals' | 'mode'>): string {
   const { modules, fused, full, composeOnly, skipped, already } = totals;
+  if (mode === 'attach') return `${count(fused, 'layer')} adapted`;
   const fusedNow = mode === 'inspect' ? 'can be fused' : 'fused';
   if (modules === 0) return 'no DoRA module found, nothing was fused';
   if (already === modules) return `${count(already, 'DoRA module')} fused before, nothing left to fuse`;
@@ -61,6 +62,7 @@ function typesOf(module: ModuleReport): string {
 function formOf(module: ModuleReport): string {
   if (module.status !== 'fused') return '';
   const { norm, delta, base } = module.form;
+  if (norm === 'attached') return base;
   return `${base}, ${norm === 'composeOnly' ? 'norm folded' : (delta ?? 'norm')}`;
 }
 

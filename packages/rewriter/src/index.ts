@@ -1,4 +1,16 @@
 export {
+  type AttachFile,
+  type AttachOptions,
+  type AttachProgress,
+  attachAdapter,
+} from './attach/attach-model.js';
+export {
+  ADAPTER_CONFIG_METADATA,
+  MODULES_METADATA,
+  type Provenance,
+  readProvenance,
+} from './attach/provenance.js';
+export {
   type BankForm,
   type BodyOptions,
   type BodyTarget,

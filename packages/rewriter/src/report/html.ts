@@ -99,20 +99,27 @@ function heading(report: RewriteReport, verification: DetailedVerification | und
   const facts = [
     producer.name && `exported by ${producer.name} ${producer.version}`.trim(),
     `opset ${opset}`,
-    mode === 'rewrite' &&
+    mode !== 'inspect' &&
       `form ${options.form}, scale ${options.scale}, target ${options.target}${options.compact ? ', compact' : ''}`,
   ].filter(Boolean);
   return html`<header>
 <div class="eyebrow"><span class="mark">ort-dora</span>${verdict}</div>
-<p class="quiet">${mode === 'inspect' ? 'Inspection of' : 'Rewrite of'}</p>
+<p class="quiet">${HEADINGS[mode]}</p>
 <h1 class="name">${report.model}</h1>
 <p class="lead">${lead(totals, mode)} ${verification?.summary !== undefined && sentence(verification.summary)}</p>
 <p class="facts">${facts.join(' · ')}</p>
 </header>`;
 }
 
+const HEADINGS: Readonly<Record<RewriteReport['mode'], string>> = {
+  rewrite: 'Rewrite of',
+  inspect: 'Inspection of',
+  attach: 'An adapter attached to',
+};
+
 function lead(totals: RewriteReport['totals'], mode: RewriteReport['mode']): string {
   const { modules, fused, already } = totals;
+  if (mode === 'attach') return `${plural(fused, 'layer')} ${fused === 1 ? 'carries' : 'carry'} the adapter.`;
   const would = mode === 'inspect' ? 'can be' : modules === 1 ? 'is' : 'are';
   if (modules === 0) return 'No DoRA module was found; nothing was fused.';
   if (already === modules) return `${plural(already, 'module')} had been fused before; nothing was left to do.`;
@@ -132,7 +139,7 @@ function tiles(report: RewriteReport, context: PageContext, errors: readonly Mod
     totals.already > 0 && `${totals.already} already fused`,
   ].filter(Boolean);
   return html`<dl class="tiles">
-${tile('Modules fused', html`${integer(totals.fused)} <small>of ${integer(totals.modules)}</small>`, kinds.join(', '), html`<div class="meter"><i style="${share(totals.fused + totals.already)}"></i><i class="skipped" style="${share(totals.skipped)}"></i></div>`)}
+${tile(report.mode === 'attach' ? 'Layers adapted' : 'Modules fused', html`${integer(totals.fused)} <small>of ${integer(totals.modules)}</small>`, kinds.join(', '), html`<div class="meter"><i style="${share(totals.fused + totals.already)}"></i><i class="skipped" style="${share(totals.skipped)}"></i></div>`)}
 ${tile('Nodes in the graph', integer(totals.nodesAfter), `${change(totals.nodesBefore, totals.nodesAfter)}, from ${integer(totals.nodesBefore)}`, meter(totals.nodesBefore, totals.nodesAfter))}
 ${sizeTile(report, context)}
 ${errorTile(errors)}
@@ -269,6 +276,7 @@ const deltas: Readonly<Record<NonNullable<FusedModuleReport['form']['delta']>, s
 };
 
 function exportForm({ form }: FusedModuleReport): string {
+  if (form.norm === 'attached') return form.base;
   const norm =
     form.norm === 'composeOnly' ? 'norm folded' : form.delta === null ? 'norm' : `norm by ${deltas[form.delta]}`;
   return `${form.base === 'adapted' ? 'chained' : form.base}, ${norm}`;

@@ -9,8 +9,8 @@ export interface RewriteReport {
   readonly schemaVersion: typeof REPORT_SCHEMA_VERSION;
   /** File name of the model (no folder: reports do not depend on where the model lies). */
   readonly model: string;
-  /** `inspect`: nothing was written; fused modules are those that a rewrite would fuse. */
-  readonly mode: 'rewrite' | 'inspect';
+  /** `inspect`: nothing was written; fused modules are those that a rewrite would fuse. `attach`: those of an adapter. */
+  readonly mode: 'rewrite' | 'inspect' | 'attach';
   readonly options: ReportOptions;
   readonly producer: { readonly name: string; readonly version: string };
   /** Opset of the default ONNX domain. */
@@ -49,7 +49,7 @@ interface ModuleIdentity {
 }
 
 /** What is adapted. Kinds are added with the fusions that know them; `unknown` where none fitted. */
-export type ModuleKind = 'linear' | 'unknown';
+export type ModuleKind = 'linear' | 'embedding' | 'conv' | 'unknown';
 
 /** A node, for people to find in their file. */
 export interface NodeReference {
@@ -93,12 +93,15 @@ export interface FusedModuleReport extends ModuleIdentity {
 
 /** How the exporter had written the module. */
 export interface ExportForm {
-  /** `full`: the norm was in the graph; `composeOnly`: it had been folded into constants. */
-  readonly norm: 'full' | 'composeOnly';
-  /** Where B·A came from; null for compose-only modules. */
+  /**
+   * `full`: the norm was in the graph; `composeOnly`: it had been folded into constants; `attached`: the export had only
+   * the base layer.
+   */
+  readonly norm: 'full' | 'composeOnly' | 'attached';
+  /** Where B·A came from; null where the export did not have it. */
   readonly delta: 'eyeLike' | 'equalEye' | 'constantEye' | 'constantDelta' | 'direct' | null;
-  /** Where the bias was added to the base product. */
-  readonly base: 'MatMul' | 'MatMul+Add' | 'Gemm' | 'Gemm+bias' | 'adapted';
+  /** The base layer, and where the bias was added to the product. */
+  readonly base: 'MatMul' | 'MatMul+Add' | 'Gemm' | 'Gemm+bias' | 'adapted' | 'MatMulNBits' | 'Gather' | 'Conv';
 }
 
 /** Left exactly as it was. */

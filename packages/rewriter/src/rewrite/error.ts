@@ -20,5 +20,9 @@ export type RewriteErrorCode =
   | 'opset'
   /** `--scale stored` where g depends on what is no constant. */
   | 'scale'
+  /** Modules of an adapter that are not found in a base export, or not for sure. */
+  | 'targets'
+  /** Something in an adapter or a base export that cannot be attached. */
+  | 'attach'
   /** The computation of a norm returned something else than g. */
   | 'norm';

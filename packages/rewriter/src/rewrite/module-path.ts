@@ -18,7 +18,7 @@ export interface NameSources {
 }
 
 /** Metadata of onnxscript's optimizer: the values that were folded into this one, as a Python list. */
-const FOLDED_FROM = 'pkg.onnxscript.optimizer.folded_from';
+export const FOLDED_FROM = 'pkg.onnxscript.optimizer.folded_from';
 /** Metadata of torch.onnx: the modules around a node, from the outermost, as a Python list. */
 export const NAME_SCOPES = 'pkg.torch.onnx.name_scopes';
 
@@ -72,7 +72,7 @@ function withoutWrapper(path: string): string {
 }
 
 /** The strings of a Python list of strings. */
-function pythonList(text: string | undefined): string[] {
+export function pythonList(text: string | undefined): string[] {
   return [...(text ?? '').matchAll(/'([^']*)'|"([^"]*)"/g)].map(([, single, double]) => single ?? double ?? '');
 }
 

@@ -189,7 +189,8 @@ export function standardOpset(imports: ModelProto['opsetImport']): number {
   return Number(standard?.version ?? 0n);
 }
 
-function countNodes(view: ModelView): number {
+/** Nodes of all graphs and subgraphs; function bodies of our operators are not counted. */
+export function countNodes(view: ModelView): number {
   let count = 0;
   for (const scope of view.scopes()) if (!scopeOfOperators(scope)) count += scope.nodes.length;
   return count;

@@ -1,13 +1,12 @@
 import { stat } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
-import { type ModelFile, openModel, writeModel } from '@ort-dora/onnx';
+import { openModel } from '@ort-dora/onnx';
 import type { RewriteReport } from '../report/report.js';
 import { fileTensors } from '../tensors/file.js';
 import { RewriteError } from './error.js';
-import { stageExternalData } from './external-data.js';
 import type { InspectOptions, RewriteOptions, RewriteResult } from './options.js';
 import { inspectModelProto, rewriteModelProto } from './rewrite-proto.js';
-import { Staging } from './staging.js';
+import { writeWithData } from './write-with-data.js';
 
 /**
  * Rewrites one .onnx file: each DoRA layer becomes one operator of domain `ort.dora`, everything else stays as it is.
@@ -27,7 +26,7 @@ export async function rewriteModel(
     const report = await rewriteModelProto(file.model, fileTensors(file), basename(file.path), options);
     options.signal?.throwIfAborted();
     options.onProgress?.({ stage: 'write', file: basename(outputPath) });
-    await write(file, outputPath, options);
+    await writeWithData(file, outputPath, options);
     return { report, output: resolve(outputPath) };
   } finally {
     await file.close();
@@ -44,21 +43,8 @@ export async function inspectModel(inputPath: string, options: InspectOptions = 
   }
 }
 
-/** Data first, the model last: whoever sees the model finds its data. */
-async function write(file: ModelFile, outputPath: string, options: RewriteOptions): Promise<void> {
-  const staging = new Staging();
-  try {
-    await stageExternalData(file, outputPath, staging, options);
-    options.signal?.throwIfAborted();
-    await writeModel(file.model, await staging.stage(resolve(outputPath)));
-    options.signal?.throwIfAborted();
-    await staging.commit();
-  } finally {
-    await staging.discard();
-  }
-}
-
-async function refuseSameFile(inputPath: string, outputPath: string): Promise<void> {
+/** @throws RewriteError `same-file` where both are one file, by whatever path or link. */
+export async function refuseSameFile(inputPath: string, outputPath: string): Promise<void> {
   const [input, output] = await Promise.all([identity(inputPath), identity(outputPath)]);
   if (resolve(inputPath) === resolve(outputPath) || (input !== undefined && input === output)) {
     throw new RewriteError('same-file', `${outputPath}: the output is the input itself; write to another file`);

@@ -71,7 +71,7 @@ async function rewrite(
 }
 
 /** Scalars, axes and shapes, wherever they are stored: matching asks for them by value. */
-async function readSmallTensors(model: ModelProto, tensors: TensorSource): Promise<SmallConstants> {
+export async function readSmallTensors(model: ModelProto, tensors: TensorSource): Promise<SmallConstants> {
   const numbers = new Map<TensorProto, readonly number[] | undefined>();
   const pending: Promise<void>[] = [];
   visitTensors(model, (tensor) => {
@@ -89,7 +89,11 @@ function inlineNumbers(tensor: TensorProto): readonly number[] | undefined {
   return isSmall(tensor) && !isExternal(tensor) ? numbersOf(inlineBytes(tensor), tensor.dataType ?? 0) : undefined;
 }
 
-function totals(modules: readonly ModuleReport[], nodesBefore: number, nodesAfter: number): RewriteReport['totals'] {
+export function totals(
+  modules: readonly ModuleReport[],
+  nodesBefore: number,
+  nodesAfter: number,
+): RewriteReport['totals'] {
   const fused = modules.filter(({ status }) => status === 'fused') as Extract<ModuleReport, { status: 'fused' }>[];
   return {
     modules: modules.length,

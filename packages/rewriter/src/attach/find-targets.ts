@@ -1,0 +1,238 @@
+/** Which layers of a base export the modules of an adapter are. */
+
+import { sameMatrix } from '../proofs/same-matrix.js';
+import type { StoredMatrix } from '../tensors/stored-tensor.js';
+import type { BaseLayer, LayerKind } from './base-layers.js';
+import { type LayerName, segmentsOf } from './layer-names.js';
+import { FITS, fitOf, type PathFit } from './paths.js';
+
+/** A module that an adapter adapts. */
+export interface Target {
+  /** PEFT module path. */
+  readonly path: string;
+  readonly kind: LayerKind;
+  /** Of the base weight, as {@link BaseLayer.weightShape}; undefined entries are not known from the adapter. */
+  readonly weightShape: readonly (number | undefined)[];
+}
+
+/** The layers that a module is: several where a graph calls it several times. */
+export interface FoundTarget {
+  readonly target: Target;
+  readonly layers: readonly BaseLayer[];
+  readonly fit: PathFit;
+  /** What identified it. */
+  readonly name: LayerName;
+}
+
+/** Why a module is not found. */
+export interface TargetProblem {
+  readonly path: string;
+  readonly problem: 'missing' | 'ambiguous' | 'shape' | 'adapted';
+  /** One clause for people. */
+  readonly reason: string;
+  /** Layers that it may be, or that look most like it. */
+  readonly candidates: readonly string[];
+}
+
+export interface TargetSearch {
+  readonly found: readonly FoundTarget[];
+  readonly problems: readonly TargetProblem[];
+}
+
+/**
+ * Finds each module among the layers of one model by its path. Among those whose paths fit best there must be one weight,
+ * of the module's shape; and no layer may be two modules.
+ */
+export async function findTargets(
+  targets: readonly Target[],
+  layers: readonly BaseLayer[],
+  signal?: AbortSignal,
+): Promise<TargetSearch> {
+  const byLeaf = groupBy(
+    layers.flatMap((layer) => layer.names.map((name) => ({ layer, name }))),
+    ({ name }) => name.segments.at(-1)!,
+  );
+  const found: FoundTarget[] = [];
+  const problems: TargetProblem[] = [];
+  for (const target of targets) {
+    signal?.throwIfAborted();
+    const result = await findTarget(target, byLeaf, signal);
+    if ('layers' in result) found.push(result);
+    else problems.push(result);
+  }
+  return withoutClaimedTwice(found, problems);
+}
+
+interface NamedLayer {
+  readonly layer: BaseLayer;
+  readonly name: LayerName;
+}
+
+async function findTarget(
+  target: Target,
+  byLeaf: ReadonlyMap<string, readonly NamedLayer[]>,
+  signal: AbortSignal | undefined,
+): Promise<FoundTarget | TargetProblem> {
+  const { path, kind } = target;
+  const wanted = segmentsOf(path);
+  const problem = (
+    what: TargetProblem['problem'],
+    reason: string,
+    candidates: readonly BaseLayer[],
+  ): TargetProblem => ({
+    path,
+    problem: what,
+    reason,
+    candidates: [...new Set(candidates.map(describeLayer))],
+  });
+  const sameLeaf = byLeaf.get(wanted.at(-1) ?? '') ?? [];
+  const fitting = bestFitting(
+    sameLeaf.filter(({ layer }) => layer.kind === kind),
+    wanted,
+  );
+  if (fitting === undefined) {
+    const wrapped = (byLeaf.get('base_layer') ?? []).filter(
+      ({ name }) => fitOf(wanted, name.segments.slice(0, -1)) !== undefined,
+    );
+    if (wrapped.length > 0) {
+      return problem(
+        'adapted',
+        'is adapted in this export already; attach to the export of the base',
+        wrapped.map(({ layer }) => layer),
+      );
+    }
+    return problem(
+      'missing',
+      missingReason(target, sameLeaf),
+      sameLeaf.map(({ layer }) => layer).slice(0, MOST_CANDIDATES),
+    );
+  }
+  const { fit, named } = fitting;
+  const shaped = named.filter(({ layer }) => fitsShape(target, layer));
+  if (shaped.length === 0) {
+    const [{ layer }] = named as [NamedLayer];
+    const reason = `has a weight of [${layer.weightShape}], and the adapter is made for [${shapeText(target.weightShape)}]`;
+    return problem(
+      'shape',
+      reason,
+      named.map((each) => each.layer),
+    );
+  }
+  const [{ layer: first, name }] = shaped as [NamedLayer];
+  const all = [...new Set(shaped.map(({ layer }) => layer))];
+  for (const other of all.slice(1)) {
+    if (!(await sameWeight(first, other, signal))) {
+      return problem('ambiguous', `fits ${all.length} layers that have different weights`, all);
+    }
+  }
+  return { target, layers: all, fit, name };
+}
+
+const MOST_CANDIDATES = 3;
+
+/** Those of the best fit; among paths that are shorter than the module's, those that share most with it. */
+function bestFitting(
+  candidates: readonly NamedLayer[],
+  wanted: readonly string[],
+): { readonly fit: PathFit; readonly named: readonly NamedLayer[] } | undefined {
+  for (const fit of FITS) {
+    const named = candidates.filter(({ name }) => fitOf(wanted, name.segments) === fit);
+    if (named.length === 0) continue;
+    if (fit === 'longer') return { fit, named };
+    const longest = Math.max(...named.map(({ name }) => name.segments.length));
+    return { fit, named: named.filter(({ name }) => name.segments.length === longest) };
+  }
+  return undefined;
+}
+
+function missingReason({ kind }: Target, sameLeaf: readonly NamedLayer[]): string {
+  const other = sameLeaf.find(({ layer }) => layer.kind !== kind);
+  if (other !== undefined && sameLeaf.every(({ layer }) => layer.kind !== kind)) {
+    return `is no ${KIND[kind]} in this export, but ${ARTICLE_KIND[other.layer.kind]}`;
+  }
+  return `no ${KIND[kind]} of this export has that path`;
+}
+
+const KIND: Readonly<Record<LayerKind, string>> = {
+  linear: 'linear layer',
+  embedding: 'embedding',
+  conv: 'convolution',
+};
+const ARTICLE_KIND: Readonly<Record<LayerKind, string>> = {
+  linear: 'a linear layer',
+  embedding: 'an embedding',
+  conv: 'a convolution',
+};
+
+function fitsShape({ weightShape }: Target, layer: BaseLayer): boolean {
+  return (
+    weightShape.length === layer.weightShape.length &&
+    weightShape.every((dim, index) => dim === undefined || dim === layer.weightShape[index])
+  );
+}
+
+/** One stored tensor, or two with the same numbers (each branch of an If may have its own copy). */
+async function sameWeight(left: BaseLayer, right: BaseLayer, signal: AbortSignal | undefined): Promise<boolean> {
+  const [a, b] = [left, right].map(({ facts, weight }) => facts.constant(weight.source));
+  if (a !== undefined && a === b) return left.weight.quantizedBy === right.weight.quantizedBy;
+  if (
+    left.weightShape.length !== 2 ||
+    left.weight.quantizedBy !== undefined ||
+    right.weight.quantizedBy !== undefined
+  ) {
+    return false;
+  }
+  return sameMatrix(storedMatrix(left), storedMatrix(right), signal);
+}
+
+function storedMatrix({ weight }: BaseLayer): StoredMatrix {
+  return { tensor: weight.numbers, transposed: weight.numbersTransposed === 1 };
+}
+
+/** A layer that two modules claim is neither's for sure. */
+function withoutClaimedTwice(found: readonly FoundTarget[], problems: readonly TargetProblem[]): TargetSearch {
+  const claims = groupBy(
+    found.flatMap(({ target, layers }) => layers.map((layer) => ({ target, layer }))),
+    ({ layer }) => layer,
+  );
+  const twice = new Map<FoundTarget, string>();
+  for (const each of found) {
+    const others = each.layers.flatMap((layer) => claims.get(layer)!).filter(({ target }) => target !== each.target);
+    if (others.length > 0) twice.set(each, others[0]!.target.path);
+  }
+  return {
+    found: found.filter((each) => !twice.has(each)),
+    problems: [
+      ...problems,
+      ...[...twice].map(([{ target, layers }, other]) => ({
+        path: target.path,
+        problem: 'ambiguous' as const,
+        reason: `fits the same layer as ${other}`,
+        candidates: layers.map(describeLayer),
+      })),
+    ],
+  };
+}
+
+/** `/layers.0/fc/MatMul [24,24]`. */
+function describeLayer({ node, names, weightShape }: BaseLayer): string {
+  const name = names[0]?.segments.join('.') ?? '';
+  const shown =
+    node.name?.startsWith('/') || name === '' ? node.name || (node.output[0] ?? '') : `${name} (${node.name})`;
+  return `${shown} [${weightShape}]`;
+}
+
+function shapeText(shape: Target['weightShape']): string {
+  return shape.map((dim) => dim ?? '?').join(',');
+}
+
+function groupBy<T, K>(items: readonly T[], keyOf: (item: T) => K): ReadonlyMap<K, readonly T[]> {
+  const groups = new Map<K, T[]>();
+  for (const item of items) {
+    const key = keyOf(item);
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [item]);
+    else group.push(item);
+  }
+  return groups;
+}

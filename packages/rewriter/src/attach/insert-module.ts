@@ -1,0 +1,249 @@
+/** Writes one adapted module into the graphs of its base. */
+
+import { intAttribute, intsAttribute, type NodeProto, type TensorProto } from '@ort-dora/onnx';
+import type { ChannelAxis, DoraComposeForm, DoraLinearForm, FloatType } from '../functions/form.js';
+import type { NormCompute, NormRequest } from '../norm/norm.js';
+import { RewriteError } from '../rewrite/error.js';
+import type { RewriteSettings } from '../rewrite/settings.js';
+import { DATA_TYPE, floatType } from '../tensors/elements.js';
+import { emptyTensor, float32Tensor } from '../tensors/make.js';
+import type { FloatTensor } from '../tensors/stored-tensor.js';
+import { type AttachModule, inOperatorType } from './adapter-module.js';
+import type { AdapterStore } from './adapter-store.js';
+import type { BaseLayer } from './base-layers.js';
+import type { GraphWriter, Place } from './graph-writer.js';
+
+export interface InsertContext {
+  readonly writer: GraphWriter;
+  readonly store: AdapterStore;
+  readonly form: RewriteSettings['form'];
+  readonly compute: NormCompute;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** What was written for one layer of a module. */
+export interface InsertedLayer {
+  readonly layer: BaseLayer;
+  /** The `ort.dora` node. */
+  readonly node: NodeProto;
+  /** Element type of the layer. */
+  readonly type: FloatType;
+  /** Of A and B in the graph. */
+  readonly adapterType: FloatType;
+  /** Names of values of the graph. */
+  readonly values: ModuleValues;
+}
+
+/** Initializers of one module, shared by the layers that it is. */
+interface ModuleValues {
+  readonly loraA: string;
+  readonly loraB: string;
+  readonly gain: string;
+}
+
+/**
+ * Writes a module at each of its layers: DoraLinear over a float weight, else (and with `--form compose`) the path of A and
+ * B as standard nodes and DoraCompose behind the layer, which stays as it is. LoRA without magnitudes is written the same
+ * way with a g of ones, which changes no bit: one operator serves both, and a bank can hold both.
+ *
+ * @throws RewriteError `attach` where the layer cannot carry the module.
+ */
+export async function insertModule(
+  context: InsertContext,
+  module: AttachModule,
+  layers: readonly BaseLayer[],
+): Promise<{ readonly inserted: readonly InsertedLayer[]; readonly gain: Float32Array }> {
+  const [first] = layers as [BaseLayer];
+  for (const layer of layers) refuseUnsupported(module, layer);
+  const type = typeOf(first);
+  const [loraA, loraB] = inOperatorType(type, module.loraA, module.loraB) as [FloatTensor, FloatTensor];
+  const gain = await gainOf(context, module, first);
+  const { path } = module;
+  const values: ModuleValues = {
+    loraA: context.writer.initializer(stored(context, `${path}.lora_A.weight`, loraA)),
+    loraB: context.writer.initializer(stored(context, `${path}.lora_B.weight`, loraB)),
+    gain: context.writer.initializer(float32Tensor(`${path}.dora_gain`, [gain.length], gain)),
+  };
+  const adapterType = loraA.type;
+  const inserted = layers.map((layer): InsertedLayer => {
+    const asLinear = context.form === 'linear' && layer.kind === 'linear' && layer.weight.quantizedBy === undefined;
+    const parts: InsertParts = { context, module, layer, type, adapterType, values };
+    return { layer, node: asLinear ? insertLinear(parts) : insertCompose(parts), type, adapterType, values };
+  });
+  return { inserted, gain };
+}
+
+interface InsertParts {
+  readonly context: InsertContext;
+  readonly module: AttachModule;
+  readonly layer: BaseLayer;
+  readonly type: FloatType;
+  readonly adapterType: FloatType;
+  readonly values: ModuleValues;
+}
+
+function insertLinear({ context, module, layer, type, adapterType, values }: InsertParts): NodeProto {
+  const { bias, weight, x } = layer;
+  const form: DoraLinearForm = {
+    op: 'DoraLinear',
+    base: type,
+    adapter: adapterType,
+    bias: bias !== undefined,
+    transW: weight.transposed,
+    transA: 0,
+    transB: 0,
+  };
+  return context.writer.replace(resultPlace(layer), form, {
+    inputs: [x, weight.value!, values.loraA, values.loraB, values.gain, ...(bias === undefined ? [] : [bias.value])],
+    scaling: module.scaling,
+    name: module.path,
+  });
+}
+
+function insertCompose(parts: InsertParts): NodeProto {
+  const { context, module, layer, type, adapterType, values } = parts;
+  const { bias } = layer;
+  const channels: ChannelAxis =
+    layer.kind === 'conv' ? { axis: 1, rank: layer.weightShape.length as 3 | 4 | 5 } : { axis: -1 };
+  const lora = LORA_PATH[layer.kind](parts);
+  const form: DoraComposeForm = {
+    op: 'DoraCompose',
+    base: type,
+    lora: adapterType,
+    bias: bias === undefined ? 'none' : bias.addition === undefined ? 'inBase' : 'separate',
+    channels,
+  };
+  const call = (base: string) => ({
+    inputs: [base, lora, values.gain, ...(bias === undefined ? [] : [bias.value])],
+    scaling: module.scaling,
+    name: module.path,
+  });
+  const { writer } = context;
+  const place = resultPlace(layer);
+  return bias?.addition === undefined
+    ? writer.append(place, form, call)
+    : writer.replace(place, form, call(layer.product));
+}
+
+/** The nodes that compute B·(A·x) in front of the layer. A and B stay as PEFT stores them: runtimes fold transposes at load. */
+const LORA_PATH: Readonly<Record<BaseLayer['kind'], (parts: InsertParts) => string>> = {
+  linear: (parts) => {
+    const { context, module, layer, values } = parts;
+    const { writer } = context;
+    const a = transposed(parts, values.loraA);
+    const reduced = writer.compute(layer, 'MatMul', [adapterInput(parts), a], `${module.path}/lora_A`);
+    return writer.compute(layer, 'MatMul', [reduced, transposed(parts, values.loraB)], `${module.path}/lora_B`);
+  },
+  embedding: (parts) => {
+    const { context, module, layer, values } = parts;
+    const { writer } = context;
+    const looked = writer.compute(layer, 'Gather', [transposed(parts, values.loraA), layer.x], `${module.path}/lora_A`);
+    return writer.compute(layer, 'MatMul', [looked, transposed(parts, values.loraB)], `${module.path}/lora_B`);
+  },
+  conv: (parts) => {
+    const { context, module, layer, values } = parts;
+    const { writer } = context;
+    const ints = (name: string) => {
+      const value = intsAttribute(layer.node, name);
+      return value === undefined ? {} : { [name]: { ints: value } };
+    };
+    const reduced = writer.compute(layer, 'Conv', [adapterInput(parts), values.loraA], `${module.path}/lora_A`, {
+      ...ints('kernel_shape'),
+      ...ints('strides'),
+      ...ints('pads'),
+    });
+    return writer.compute(layer, 'Conv', [reduced, values.loraB], `${module.path}/lora_B`);
+  },
+};
+
+/** x in the type of A and B. */
+function adapterInput({ context, module, layer, type, adapterType }: InsertParts): string {
+  if (type === adapterType) return layer.x;
+  return context.writer.compute(layer, 'Cast', [layer.x], `${module.path}/x`, { to: { int: DATA_TYPE[adapterType] } });
+}
+
+function transposed({ context, layer }: InsertParts, matrix: string): string {
+  return context.writer.compute(layer, 'Transpose', [matrix], `${matrix}/transposed`, { perm: { ints: [1, 0] } });
+}
+
+/** The node whose result is the layer's: behind the addition of the bias, where there is one. */
+function resultPlace({ scope, node, bias }: BaseLayer): Place {
+  return { scope, node: bias?.addition ?? node };
+}
+
+/** The type that the layer computes in. */
+export function typeOf({ facts, product, weight }: BaseLayer): FloatType {
+  return floatType(facts.elementType(product)) ?? weight.type;
+}
+
+function refuseUnsupported({ path, rank, loraA }: AttachModule, layer: BaseLayer): void {
+  const refuse = (what: string) => new RewriteError('attach', `${path}: ${what}`);
+  if (layer.kind === 'linear' && layer.facts.shape(layer.x)?.length === 1) {
+    throw refuse('the layer reads a single vector, of which the operators would make a row');
+  }
+  if (layer.kind !== 'conv') return;
+  const group = intAttribute(layer.node, 'group') ?? 1;
+  if (group !== 1) throw refuse(`adapters on convolutions in ${group} groups are not attached`);
+  const dilations = intsAttribute(layer.node, 'dilations') ?? [];
+  if (loraA.dims.slice(2).some((size, axis) => size > 1 && (dilations[axis] ?? 1) !== 1)) {
+    throw refuse(
+      'adapters on dilated convolutions are not attached: PEFT makes their A without dilation, and cannot run them',
+    );
+  }
+  const padding = layer.node.attribute.find(({ name }) => name === 'auto_pad')?.s;
+  if (padding !== undefined && new TextDecoder().decode(padding) !== 'NOTSET') {
+    throw refuse('the convolution pads by auto_pad; only explicit pads are known');
+  }
+  if (rank < 1) throw refuse(`rank ${rank}`);
+}
+
+function stored({ store }: InsertContext, name: string, source: FloatTensor): TensorProto {
+  const proto = emptyTensor(name, source);
+  store.add(proto, source);
+  return proto;
+}
+
+/** m / ‖W + s·B·A‖ on the stored or dequantized W, or ones without m. */
+async function gainOf(context: InsertContext, module: AttachModule, layer: BaseLayer): Promise<Float32Array> {
+  const request = normRequest(module, layer, context.signal);
+  if (request === undefined) return new Float32Array(module.outFeatures).fill(1);
+  const gain = await context.compute(request);
+  if (gain.length === module.outFeatures) return gain;
+  throw new RewriteError(
+    'norm',
+    `${module.path}: the norm has ${gain.length} elements, W ${module.outFeatures} outputs`,
+  );
+}
+
+/**
+ * The norm of a module: of a convolution over all but the output channels, of an embedding over the words (PEFT
+ * `DoraConvLayer`, `DoraEmbeddingLayer`), so that all three are norms of rows of a matrix.
+ */
+function normRequest(module: AttachModule, layer: BaseLayer, signal: AbortSignal | undefined): NormRequest | undefined {
+  const { path, scaling, rank, outFeatures, magnitude } = module;
+  if (magnitude === undefined) return undefined;
+  const { numbers, numbersTransposed } = layer.weight;
+  const inFeatures = numbers.dims.reduce((product, dim) => product * dim, 1) / outFeatures;
+  const flat = (tensor: FloatTensor, rows: number, columns: number): FloatTensor => ({
+    ...tensor,
+    dims: [rows, columns],
+  });
+  const transW = layer.kind === 'embedding' ? ((1 - numbersTransposed) as 0 | 1) : numbersTransposed;
+  const weight = transW === 1 ? flat(numbers, inFeatures, outFeatures) : flat(numbers, outFeatures, inFeatures);
+  const [loraA, loraB] = inOperatorType(weight.type, module.loraA, module.loraB) as [FloatTensor, FloatTensor];
+  return {
+    path,
+    weight,
+    loraA: flat(loraA, rank, inFeatures),
+    loraB: flat(loraB, outFeatures, rank),
+    magnitude: inOperatorType(weight.type, magnitude)[0]!,
+    transW,
+    transA: 0,
+    transB: 0,
+    scaling,
+    outFeatures,
+    inFeatures,
+    rank,
+    ...(signal === undefined ? {} : { signal }),
+  };
+}

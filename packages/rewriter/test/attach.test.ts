@@ -1,0 +1,87 @@
+/** Adapters attached to base exports, against PEFT: `attach/export.py` made both. */
+
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { openAdapter } from '@ort-dora/adapters';
+import { DataType, decodeModel } from '@ort-dora/onnx';
+import * as ort from 'onnxruntime-node';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type AttachOptions, attachAdapter, readProvenance } from '../src/index.js';
+import { type NpyArray, readNpz, toNumbers } from './support/npz.js';
+import { relativeError, toFloat16Bits } from './support/numbers.js';
+import { runModel } from './support/ort.js';
+import { numbersOf } from './support/tensors.js';
+
+const FOLDER = join(dirname(fileURLToPath(import.meta.url)), 'attach');
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'attach-'));
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+async function attach(base: string, adapter: string, options: AttachOptions = {}) {
+  await using opened = await openAdapter(join(FOLDER, 'adapters', adapter));
+  const output = join(folder, 'out.onnx');
+  const input = join(FOLDER, 'bases', `${base}.onnx`);
+  const [report] = await attachAdapter([{ input, output }], opened, { target: 'cpu', ...options });
+  return { output, report: report!, config: opened.config.text, paths: [...opened.modules.keys()] };
+}
+
+describe.each([
+  ['legacy', 'dora', 'DoraLinear'],
+  ['legacy_rows', 'dora', 'DoraLinear'],
+  ['legacy_float16', 'dora', 'DoraLinear'],
+  ['dynamo', 'dora', 'DoraLinear'],
+  ['dynamo_rows', 'dora', 'DoraLinear'],
+  ['dynamo_float16', 'dora', 'DoraLinear'],
+  ['legacy', 'pattern', 'DoraLinear'],
+  ['dynamo', 'pattern', 'DoraLinear'],
+  ['legacy', 'lora', 'DoraLinear'],
+  ['dynamo_float16', 'lora', 'DoraLinear'],
+  ['legacy_tied', 'head', 'DoraLinear'],
+  ['dynamo_tied', 'head', 'DoraLinear'],
+  ['legacy_tied', 'embedding', undefined],
+  ['dynamo_tied', 'embedding', undefined],
+  ['legacy_conv', 'conv', 'DoraCompose'],
+  ['dynamo_conv', 'conv', 'DoraCompose'],
+  ['legacy_conv1d', 'conv1d', 'DoraLinear'],
+  ['dynamo_conv1d', 'conv1d', 'DoraLinear'],
+] as const)('%s with the adapter %s', (base, adapter, operator) => {
+  it.each(['linear', 'compose'] as const)('is what PEFT computes, --form %s', async (form) => {
+    const { output, report, config, paths } = await attach(base, adapter, { form });
+    expect(report.modules.map(({ path }) => path).sort()).toEqual(paths);
+    const operators = new Set(report.modules.map((module) => (module.status === 'fused' ? module.operator : '')));
+    if (form === 'compose') expect([...operators]).toEqual(['DoraCompose']);
+    else if (operator !== undefined) expect([...operators]).toEqual([operator]);
+
+    const model = decodeModel(new Uint8Array(readFileSync(output)));
+    const { modules, adapterConfig } = readProvenance(model)!;
+    expect([...modules.values()].sort()).toEqual(paths);
+    expect(adapterConfig).toBe(config);
+    expect(model.graph!.node.filter(({ domain }) => domain === 'ort.dora').map(({ name }) => name)).toEqual([
+      ...modules.keys(),
+    ]);
+
+    const arrays = readNpz(join(FOLDER, `${base}+${adapter}.npz`));
+    const reference = toNumbers(arrays.get('y')!);
+    const { y } = await runModel(output, {
+      x: feed(arrays.get('x')!, model.graph!.input[0]!.type!.tensorType!.elemType!),
+    });
+    const rounding = model.graph!.output[0]!.type!.tensorType!.elemType === DataType.FLOAT16 ? 2 ** -11 : 2 ** -24;
+    const own = relativeError(toNumbers(arrays.get('peft')!), reference);
+    expect(relativeError(numbersOf(y!), reference)).toBeLessThanOrEqual(2 * own + rounding);
+  });
+});
+
+/** The recorded input, which is rounded to the model's type already. */
+function feed(array: NpyArray, elementType: number): ort.Tensor {
+  const { dims, data, descr } = array;
+  if (descr === '<i8') return new ort.Tensor('int64', new BigInt64Array(new Uint8Array(data).buffer), dims);
+  const values = toNumbers(array);
+  return elementType === DataType.FLOAT16
+    ? new ort.Tensor('float16', Uint16Array.from(values, toFloat16Bits), dims)
+    : new ort.Tensor('float32', Float32Array.from(values), dims);
+}

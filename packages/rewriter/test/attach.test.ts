@@ -1,4 +1,4 @@
-/** Adapters attached to base exports, against PEFT: `attach/export.py` made both. */
+/** Adapters attached to base exports, against PEFT: `fixtures/attach/export.py` made both. */
 
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -14,7 +14,7 @@ import { relativeError, toFloat16Bits } from './support/numbers.js';
 import { runModel } from './support/ort.js';
 import { numbersOf } from './support/tensors.js';
 
-const FOLDER = join(dirname(fileURLToPath(import.meta.url)), 'attach');
+const FOLDER = join(dirname(fileURLToPath(import.meta.url)), 'fixtures/attach');
 
 let folder: string;
 beforeEach(() => {

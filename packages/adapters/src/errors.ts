@@ -35,6 +35,8 @@ export type AdapterErrorCode =
   | 'pattern'
   /** Tensors that are missing, unknown, or do not fit one another or the config. */
   | 'tensors'
+  /** The layout of a bank that is not what `formatBankLayout` writes, or an adapter that has no room in it. */
+  | 'bank'
   /** The place of an adapter to be written is taken. */
   | 'exists';
 

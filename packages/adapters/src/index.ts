@@ -1,4 +1,13 @@
 export { type Adapter, type OpenOptions, openAdapter } from './adapter.js';
+export {
+  BANK_INPUTS,
+  BANK_LAYOUT_METADATA,
+  type BankLayout,
+  type BankModule,
+  formatBankLayout,
+  parseBankLayout,
+  planBank,
+} from './bank/layout.js';
 export type { AdapterConfig } from './config.js';
 export { AdapterError, type AdapterErrorCode } from './errors.js';
 export type { AdapterModule, ModuleKind } from './modules.js';

@@ -80,7 +80,8 @@ class Removal {
   #forgetValues(scope: Scope, all: boolean): void {
     const gone = this.#gone.get(scope) ?? new Set<string>();
     const isGone = (name: string) => (all || gone.has(name)) && !scope.defines(name);
-    scope.removeValueInfos(scope.proto.valueInfo.map(({ name }) => name ?? '').filter(isGone));
+    const candidates = all ? scope.proto.valueInfo.map(({ name }) => name ?? '') : gone;
+    scope.removeValueInfos([...candidates].filter(isGone));
     if (scope.kind === 'function') return;
     const graph = scope.proto as GraphProto;
     if (graph.quantizationAnnotation.some(({ tensorName }) => isGone(tensorName ?? ''))) {

@@ -12,6 +12,7 @@ import {
   type ValueInfoProto,
 } from './messages.js';
 import type { ModelView } from './model-view.js';
+import { Places } from './places.js';
 import { TENSOR } from './schema.js';
 
 /** What a name stands for. */
@@ -53,12 +54,16 @@ export class Scope {
   readonly #outputs = new Map<string, number[]>();
   readonly #inputs = new Set<string>();
   readonly #infos = new Map<string, ValueInfoProto>();
+  /** The entries of value_info by name: one each, if the file is in order. */
+  readonly #declared = new Map<string, Set<ValueInfoProto>>();
   readonly #children = new Map<NodeProto, Scope[]>();
   /** Names that subgraphs read and that neither they nor scopes between define. */
   readonly #captures = new Map<string, Set<Scope>>();
   /** Names that this scope passes on to its parent's `#captures`. */
   readonly #free = new Set<string>();
-  #positions: Map<NodeProto, number> | undefined;
+  readonly #nodePlaces = new Places<NodeProto>(() => this.proto.node);
+  readonly #infoPlaces = new Places<ValueInfoProto>(() => this.proto.valueInfo);
+  readonly #initializerPlaces = new Places<TensorProto>(() => (isGraph(this.proto) ? this.proto.initializer : []));
 
   /** Use {@link ModelView}. */
   constructor(
@@ -130,9 +135,12 @@ export class Scope {
 
   /** Every read of the value that `name` stands for here: by nodes, by nodes of subgraphs, as a graph output. */
   uses(name: string): Use[] {
-    const uses: Use[] = [];
-    (this.#definingScope(name) ?? this.#root).#collectUses(name, uses);
-    return uses;
+    return [...this.eachUse(name)];
+  }
+
+  /** {@link Scope.uses} one after the other: for questions that few of many uses answer. */
+  eachUse(name: string): IterableIterator<Use> {
+    return (this.#definingScope(name) ?? this.#root).#ownUses(name);
   }
 
   /** The nodes among {@link Scope.uses}, each once. */
@@ -211,7 +219,7 @@ export class Scope {
 
   /** Place of a node in {@link Scope.nodes}; -1 if it is not of this scope. */
   position(node: NodeProto): number {
-    return this.view.scopeOf(node) === this ? this.#find(node) : -1;
+    return this.view.scopeOf(node) === this ? this.#nodePlaces.find(node) : -1;
   }
 
   // --- edits ---
@@ -321,17 +329,19 @@ export class Scope {
   /** Removes initializers of this very scope by name; an input of the same name stays. */
   removeInitializers(names: Iterable<string>): void {
     const graph = this.#graph('an initializer');
-    const removed = new Set(names);
-    graph.initializer = graph.initializer.filter((tensor) => !removed.has(tensor.name ?? ''));
-    graph.sparseInitializer = graph.sparseInitializer.filter((tensor) => !removed.has(tensor.values?.name ?? ''));
-    const inputs = new Map(graph.input.map((info) => [info.name ?? '', info]));
-    for (const name of removed) {
+    const tensors = new Set<TensorProto>();
+    const sparse = new Set<SparseTensorProto>();
+    for (const name of names) {
       const definition = this.#definitions.get(name);
-      if (definition?.kind !== 'initializer' && definition?.kind !== 'sparseInitializer') continue;
+      if (definition?.kind === 'initializer') tensors.add(definition.tensor);
+      else if (definition?.kind === 'sparseInitializer') sparse.add(definition.tensor);
+      else continue;
       this.#undefine(name);
-      const info = inputs.get(name);
+      const info = this.#inputs.has(name) ? graph.input.find((each) => each.name === name) : undefined;
       if (info !== undefined) this.#define(name, { kind: 'input', scope: this, info });
     }
+    this.#initializerPlaces.remove(tensors);
+    if (sparse.size > 0) graph.sparseInitializer = graph.sparseInitializer.filter((each) => !sparse.has(each));
   }
 
   addInput(info: ValueInfoProto): void {
@@ -357,19 +367,24 @@ export class Scope {
   /** Describes a value in value_info; replaces what was there. */
   setValueInfo(info: ValueInfoProto): void {
     const name = info.name ?? '';
-    const at = this.#infos.has(name) ? this.proto.valueInfo.findIndex((each) => each.name === name) : -1;
-    if (at < 0) this.proto.valueInfo.push(info);
-    else this.proto.valueInfo[at] = info;
+    const [before] = this.#declared.get(name) ?? [];
+    if (before === undefined) this.proto.valueInfo.push(info);
+    else {
+      this.#infoPlaces.replace(before, info);
+      removeFrom(this.#declared, name, before);
+    }
+    addTo(this.#declared, name, info);
     this.#infos.set(name, info);
   }
 
   removeValueInfos(names: Iterable<string>): void {
-    const removed = new Set(names);
-    if (removed.size === 0) return;
-    this.proto.valueInfo = this.proto.valueInfo.filter((info) => !removed.has(info.name ?? ''));
-    for (const name of removed) {
+    const removed = new Set<ValueInfoProto>();
+    for (const name of names) {
+      for (const info of this.#declared.get(name) ?? []) removed.add(info);
+      this.#declared.delete(name);
       if (!this.#outputs.has(name) && !this.#inputs.has(name)) this.#infos.delete(name);
     }
+    this.#infoPlaces.remove(removed);
   }
 
   /** Imports a domain's operators at a version; an import that is there keeps its place. */
@@ -407,29 +422,23 @@ export class Scope {
 
   /** @internal Removes detached nodes from the node list. */
   sweep(removed: ReadonlySet<NodeProto>): void {
-    if (removed.size > FEW) {
-      this.proto.node = this.proto.node.filter((node) => !removed.has(node));
-      this.#positions = undefined;
-      return;
-    }
-    for (const node of removed) {
-      const place = this.#find(node);
-      if (place >= 0) this.proto.node.splice(place, 1);
-      this.#positions?.delete(node);
-    }
+    this.#nodePlaces.remove(removed);
   }
 
   /** @internal Puts the node list in another order. */
   reorder(nodes: NodeProto[]): void {
     this.proto.node = nodes;
-    this.#positions = undefined;
+    this.#nodePlaces.forget();
   }
 
   // --- the index ---
 
   #index(): void {
     const { proto } = this;
-    for (const info of proto.valueInfo) this.#infos.set(info.name ?? '', info);
+    for (const info of proto.valueInfo) {
+      addTo(this.#declared, info.name ?? '', info);
+      this.#infos.set(info.name ?? '', info);
+    }
     if (isGraph(proto)) {
       for (const info of proto.output) this.#infos.set(info.name ?? '', info);
       for (const info of proto.input) {
@@ -525,33 +534,20 @@ export class Scope {
     this.parent.#syncCapture(name);
   }
 
-  #collectUses(name: string, uses: Use[]): void {
+  *#ownUses(name: string): IterableIterator<Use> {
     for (const node of this.#readers.get(name) ?? []) {
-      node.input.forEach((input, index) => {
-        if (input === name) uses.push({ kind: 'node', scope: this, node, index });
-      });
+      for (const [index, input] of node.input.entries()) {
+        if (input === name) yield { kind: 'node', scope: this, node, index };
+      }
     }
-    for (const index of this.#outputs.get(name) ?? []) uses.push({ kind: 'output', scope: this, index });
-    for (const child of this.#captures.get(name) ?? []) child.#collectUses(name, uses);
+    for (const index of this.#outputs.get(name) ?? []) yield { kind: 'output', scope: this, index };
+    for (const child of this.#captures.get(name) ?? []) yield* child.#ownUses(name);
   }
 
   #definingScope(name: string): Scope | undefined {
     let scope: Scope | undefined = this;
     while (scope !== undefined && !scope.#definitions.has(name)) scope = scope.parent;
     return scope;
-  }
-
-  #find(node: NodeProto): number {
-    const { nodes } = this;
-    this.#positions ??= placesOf(nodes);
-    const hint = this.#positions.get(node) ?? nodes.length - 1;
-    // Edits shift nodes a little from where they were when places were last taken: look around there.
-    for (let distance = 0; distance <= MAX_DRIFT; distance++) {
-      if (nodes[hint - distance] === node) return hint - distance;
-      if (nodes[hint + distance] === node) return hint + distance;
-    }
-    this.#positions = placesOf(nodes);
-    return this.#positions.get(node) ?? -1;
   }
 
   get #root(): Scope {
@@ -574,8 +570,7 @@ export class Scope {
 
   #insert(place: number, nodes: readonly NodeProto[]): void {
     this.#checkFresh(nodes.flatMap((node) => node.output));
-    this.proto.node.splice(place, 0, ...nodes);
-    for (const [index, node] of nodes.entries()) this.#positions?.set(node, place + index);
+    this.#nodePlaces.insert(place, nodes);
     for (const node of nodes) this.#defineOutputs(node);
     for (const node of nodes) this.#addNode(node);
   }
@@ -601,15 +596,6 @@ export class Scope {
     if (isGraph(this.proto)) return this.proto;
     throw new OnnxError('invalid-value', `a function cannot hold ${what}`, {}, { todo: 'use a Constant node' });
   }
-}
-
-/** How far from its remembered place a node is looked for before all places are taken anew. */
-const MAX_DRIFT = 4096;
-/** Up to so many nodes are taken out of the node list one by one. */
-const FEW = 16;
-
-function placesOf(nodes: readonly NodeProto[]): Map<NodeProto, number> {
-  return new Map(nodes.map((node, index) => [node, index]));
 }
 
 function isGraph(proto: GraphProto | FunctionProto): proto is GraphProto {

@@ -1,6 +1,7 @@
 /** The command line: which commands there are, and how a run of one ends. */
 
 import { Command, CommanderError } from 'commander';
+import { registerAttach } from './commands/attach.js';
 import { registerDoctor } from './commands/doctor.js';
 import { registerInspect } from './commands/inspect.js';
 import { registerOpsLibrary } from './commands/ops-library.js';
@@ -18,6 +19,7 @@ const commands: readonly Register[] = [
   registerInspect,
   registerRewrite,
   registerVerify,
+  registerAttach,
   registerServe,
   registerDoctor,
   registerOpsLibrary,

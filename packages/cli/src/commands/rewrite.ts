@@ -6,6 +6,7 @@ import { type RewriteOptions, rewriteModel } from '@ort-dora/rewriter';
 import { verifyModels } from '@ort-dora/verify';
 import { InvalidArgumentError, Option } from 'commander';
 import { combine, type FullReport, fusedModules, type NamedReport } from '../combined-report.js';
+import { commandLine } from '../command-line.js';
 import { CommandError } from '../errors.js';
 import { displayName, findModels, type ModelSet } from '../models.js';
 import { moduleSummary, moduleTable } from '../module-table.js';
@@ -76,7 +77,7 @@ async function rewrite(
         : await rewriteFolder(set, out, options, progress, surroundings);
     report = combine(set, reports);
     await writeReports(report, options, {
-      command: commandLine(model, out, options),
+      command: typedCommand(model, out, options),
       bytes: await modelBytes(set, out),
     });
   } finally {
@@ -182,23 +183,19 @@ function closingLine(report: FullReport, out: string): string {
   return [`${moduleSummary(report)}${nothing}`, report.verification?.summary].filter(Boolean).join('; ');
 }
 
-/** The command as a person would type it again. */
-function commandLine(model: string, out: string, options: RewriteCommandOptions): string {
+function typedCommand(model: string, out: string, options: RewriteCommandOptions): string {
   const { report, html, verify, require: required, scale, form, target, compact } = options;
-  const words = [
-    ...(report === undefined ? [] : ['--report', report]),
-    ...(html === undefined ? [] : ['--html', html]),
-    ...(verify ? ['--verify'] : []),
-    ...(required === undefined ? [] : ['--require', String(required)]),
-    ...(scale === 'auto' ? [] : ['--scale', scale]),
-    ...(form === 'linear' ? [] : ['--form', form]),
-    ...(target === 'auto' ? [] : ['--target', target]),
-    ...(compact ? ['--compact'] : []),
-  ];
-  return ['ort-dora', 'rewrite', model, out, ...words].map(shellWord).join(' ');
+  return commandLine('rewrite', [model, out], {
+    report,
+    html,
+    verify,
+    require: required,
+    scale: scale === 'auto' ? undefined : scale,
+    form: form === 'linear' ? undefined : form,
+    target: target === 'auto' ? undefined : target,
+    compact,
+  });
 }
-
-const shellWord = (word: string) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
 
 function checkOutcome(report: FullReport, out: string, { require: required }: RewriteCommandOptions): void {
   const { verification } = report;

@@ -15,12 +15,16 @@ import { type BaseLayer, baseLayers } from './base-layers.js';
 import type { FoundTarget } from './find-targets.js';
 import { GraphWriter } from './graph-writer.js';
 import { type InsertedLayer, insertModule } from './insert-module.js';
+import type { InsertContext } from './insert-parts.js';
+import { segmentsOf } from './layer-names.js';
 import { writeProvenance } from './provenance.js';
 
 /** A model whose layers are known. */
 export interface BaseModel {
   readonly view: ModelView;
   readonly layers: readonly BaseLayer[];
+  /** Paths of modules that have an adapter already, as segments: PEFT's `base_layer`, or an `ort.dora` operator. */
+  readonly adapted: readonly (readonly string[])[];
 }
 
 /** The layers of the main graph and its subgraphs. Functions get their weights as inputs, so they have none. */
@@ -38,11 +42,23 @@ export function openBase(
       return constant === undefined ? undefined : stored(constant);
     });
   });
-  return { view, layers };
+  const wrapped = layers.flatMap(({ names }) =>
+    names.map(({ segments }) => segments).filter((segments) => segments.at(-1) === 'base_layer'),
+  );
+  const fused = [...view.main.withInner()].flatMap(({ nodes }) => nodes.filter(({ domain }) => domain === DORA_DOMAIN));
+  return {
+    view,
+    layers,
+    adapted: [
+      ...wrapped.map((segments) => segments.slice(0, -1)),
+      // Named by the module's path, and behind a slash the adapter's.
+      ...fused.map(({ name = '' }) => segmentsOf(name.split('/')[0] ?? '')),
+    ],
+  };
 }
 
 export interface AttachGraphOptions {
-  readonly form: RewriteSettings['form'];
+  readonly form: InsertContext['form'];
   readonly target: RewriteSettings['target'];
   readonly compute: NormCompute;
   readonly store: AdapterStore;
@@ -75,13 +91,14 @@ export async function attachToGraph(
     options.signal?.throwIfAborted();
     options.onModule?.(module.path);
     const { inserted, gain } = await insertModule({ ...options, writer }, module, target.layers);
-    refuseUnlikely(module, target, gain);
+    if (gain !== undefined) refuseUnlikely(module, target, gain);
     const counts = writer.takeCounts();
     for (const layer of inserted) {
       nodes.set(layer.node.name ?? '', module.path);
       reports.push({ ...reportOf(module, layer), ...counts });
     }
   }
+  if (options.form === 'reference') return reports;
   view.main.importOpset(DORA_DOMAIN, DORA_OPSET_VERSION);
   if ((view.model.irVersion ?? 0n) < BigInt(OVERLOAD_IR_VERSION)) view.model.irVersion = BigInt(OVERLOAD_IR_VERSION);
   writeProvenance(view.model, { adapterConfig: options.adapterConfig, modules: nodes });
@@ -136,13 +153,13 @@ function reportOf(
     values: {
       x: layer.x,
       y: output,
-      base: output,
-      weight: weight.value ?? null,
+      base: values.base,
+      weight: values.weight ?? null,
       loraA: values.loraA,
       loraB: values.loraB,
-      magnitude: null,
+      magnitude: values.magnitude ?? null,
       bias: bias?.value ?? null,
-      gain: values.gain,
+      gain: values.gain ?? '',
     },
   };
 }

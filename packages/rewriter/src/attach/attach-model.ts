@@ -25,8 +25,11 @@ export interface AttachFile {
 }
 
 export interface AttachOptions {
-  /** `linear` (default): DoraLinear over float weights. `compose`: the base layer stays visible beside DoraCompose. */
-  readonly form?: 'linear' | 'compose';
+  /**
+   * `linear` (default): DoraLinear over float weights. `compose`: the base layer stays visible beside DoraCompose.
+   * `reference`: PEFT's own order of operations in standard operators, with the norm in the graph, to verify the others by.
+   */
+  readonly form?: 'linear' | 'compose' | 'reference';
   /** Decides the function bodies of bfloat16 forms. `auto` (default): cuda. */
   readonly target?: 'auto' | 'cuda' | 'cpu';
   /** As in `RewriteOptions`. */
@@ -96,7 +99,7 @@ async function searchFile(
   signal: AbortSignal | undefined,
 ): Promise<TargetsInFile> {
   await using file = await openModel(input);
-  const { found, problems } = await findTargets(modules.map(targetOf), (await openLayers(file)).layers, signal);
+  const { found, problems } = await findTargets(modules.map(targetOf), await openLayers(file), signal);
   return { file: basename(input), found: found.map(({ target, fit }) => ({ path: target.path, fit })), problems };
 }
 
@@ -116,16 +119,18 @@ async function attachToFile(
   await using file = await openModel(input);
   const base = await openLayers(file);
   const nodesBefore = countNodes(base.view);
-  const { found } = await findTargets(modules.map(targetOf), base.layers, signal);
+  const { found } = await findTargets(modules.map(targetOf), base, signal);
   const byPath = new Map(found.map((each) => [each.target.path, each]));
   const store = new AdapterStore();
-  const settings = { form: options.form ?? 'linear', target: options.target === 'cpu' ? 'cpu' : 'cuda' } as const;
+  const form = options.form ?? 'linear';
+  const target = options.target === 'cpu' ? 'cpu' : 'cuda';
   let done = 0;
   const reports =
     modules.length === 0
       ? []
       : await attachToGraph(base, inGraphOrder(modules, byPath), {
-          ...settings,
+          form,
+          target,
           compute: options.compute ?? denseNorm,
           store,
           adapterConfig: adapter.config.text,
@@ -142,7 +147,7 @@ async function attachToFile(
     schemaVersion: REPORT_SCHEMA_VERSION,
     model: name,
     mode: 'attach',
-    options: { ...settings, scale: 'stored', compact },
+    options: { form, target, scale: form === 'reference' ? 'runtime' : 'stored', compact },
     producer: { name: file.model.producerName ?? '', version: file.model.producerVersion ?? '' },
     opset: standardOpset(file.model.opsetImport),
     modules: reports,

@@ -2,9 +2,10 @@
 
 import { sameMatrix } from '../proofs/same-matrix.js';
 import type { StoredMatrix } from '../tensors/stored-tensor.js';
+import type { BaseModel } from './attach-graph.js';
 import type { BaseLayer, LayerKind } from './base-layers.js';
 import { type LayerName, segmentsOf } from './layer-names.js';
-import { FITS, fitOf, type PathFit } from './paths.js';
+import { FITS, fitOf, type PathFit, sharedEnd } from './paths.js';
 
 /** A module that an adapter adapts. */
 export interface Target {
@@ -45,7 +46,7 @@ export interface TargetSearch {
  */
 export async function findTargets(
   targets: readonly Target[],
-  layers: readonly BaseLayer[],
+  { layers, adapted }: Pick<BaseModel, 'layers' | 'adapted'>,
   signal?: AbortSignal,
 ): Promise<TargetSearch> {
   const byLeaf = groupBy(
@@ -56,7 +57,7 @@ export async function findTargets(
   const problems: TargetProblem[] = [];
   for (const target of targets) {
     signal?.throwIfAborted();
-    const result = await findTarget(target, byLeaf, signal);
+    const result = await findTarget(target, byLeaf, adapted, signal);
     if ('layers' in result) found.push(result);
     else problems.push(result);
   }
@@ -71,6 +72,7 @@ interface NamedLayer {
 async function findTarget(
   target: Target,
   byLeaf: ReadonlyMap<string, readonly NamedLayer[]>,
+  adapted: readonly (readonly string[])[],
   signal: AbortSignal | undefined,
 ): Promise<FoundTarget | TargetProblem> {
   const { path, kind } = target;
@@ -91,27 +93,16 @@ async function findTarget(
     wanted,
   );
   if (fitting === undefined) {
-    const wrapped = (byLeaf.get('base_layer') ?? []).filter(
-      ({ name }) => fitOf(wanted, name.segments.slice(0, -1)) !== undefined,
-    );
-    if (wrapped.length > 0) {
-      return problem(
-        'adapted',
-        'is adapted in this export already; attach to the export of the base',
-        wrapped.map(({ layer }) => layer),
-      );
+    if (adapted.some((segments) => fitOf(wanted, segments) !== undefined)) {
+      return problem('adapted', 'adapted in this model already: attach to the export of the base', []);
     }
-    return problem(
-      'missing',
-      missingReason(target, sameLeaf),
-      sameLeaf.map(({ layer }) => layer).slice(0, MOST_CANDIDATES),
-    );
+    return problem('missing', missingReason(target, sameLeaf), closest(sameLeaf, wanted));
   }
   const { fit, named } = fitting;
   const shaped = named.filter(({ layer }) => fitsShape(target, layer));
   if (shaped.length === 0) {
     const [{ layer }] = named as [NamedLayer];
-    const reason = `has a weight of [${layer.weightShape}], and the adapter is made for [${shapeText(target.weightShape)}]`;
+    const reason = `the weight is [${layer.weightShape}], and the adapter is made for [${shapeText(target.weightShape)}]`;
     return problem(
       'shape',
       reason,
@@ -122,13 +113,22 @@ async function findTarget(
   const all = [...new Set(shaped.map(({ layer }) => layer))];
   for (const other of all.slice(1)) {
     if (!(await sameWeight(first, other, signal))) {
-      return problem('ambiguous', `fits ${all.length} layers that have different weights`, all);
+      return problem('ambiguous', `${all.length} layers with different weights have that path`, all);
     }
   }
   return { target, layers: all, fit, name };
 }
 
 const MOST_CANDIDATES = 3;
+
+/** Layers whose paths share most of their end with the module's. */
+function closest(named: readonly NamedLayer[], wanted: readonly string[]): readonly BaseLayer[] {
+  return named
+    .map(({ layer, name }) => ({ layer, shared: sharedEnd(wanted, name.segments) }))
+    .sort((left, right) => right.shared - left.shared)
+    .slice(0, MOST_CANDIDATES)
+    .map(({ layer }) => layer);
+}
 
 /** Those of the best fit; among paths that are shorter than the module's, those that share most with it. */
 function bestFitting(
@@ -148,7 +148,7 @@ function bestFitting(
 function missingReason({ kind }: Target, sameLeaf: readonly NamedLayer[]): string {
   const other = sameLeaf.find(({ layer }) => layer.kind !== kind);
   if (other !== undefined && sameLeaf.every(({ layer }) => layer.kind !== kind)) {
-    return `is no ${KIND[kind]} in this export, but ${ARTICLE_KIND[other.layer.kind]}`;
+    return `no ${KIND[kind]} in this export, but ${ARTICLE_KIND[other.layer.kind]}`;
   }
   return `no ${KIND[kind]} of this export has that path`;
 }
@@ -207,7 +207,7 @@ function withoutClaimedTwice(found: readonly FoundTarget[], problems: readonly T
       ...[...twice].map(([{ target, layers }, other]) => ({
         path: target.path,
         problem: 'ambiguous' as const,
-        reason: `fits the same layer as ${other}`,
+        reason: `the same layer fits ${other}`,
         candidates: layers.map(describeLayer),
       })),
     ],

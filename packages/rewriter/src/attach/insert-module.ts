@@ -1,44 +1,39 @@
 /** Writes one adapted module into the graphs of its base. */
 
-import { intAttribute, intsAttribute, type NodeProto, type TensorProto } from '@ort-dora/onnx';
+import { intAttribute, intsAttribute, type NodeProto } from '@ort-dora/onnx';
 import type { ChannelAxis, DoraComposeForm, DoraLinearForm, FloatType } from '../functions/form.js';
-import type { NormCompute, NormRequest } from '../norm/norm.js';
+import type { NormRequest } from '../norm/norm.js';
 import { RewriteError } from '../rewrite/error.js';
-import type { RewriteSettings } from '../rewrite/settings.js';
-import { DATA_TYPE, floatType } from '../tensors/elements.js';
-import { emptyTensor, float32Tensor } from '../tensors/make.js';
+import { floatType } from '../tensors/elements.js';
+import { float32Tensor } from '../tensors/make.js';
 import type { FloatTensor } from '../tensors/stored-tensor.js';
 import { type AttachModule, inOperatorType } from './adapter-module.js';
-import type { AdapterStore } from './adapter-store.js';
 import type { BaseLayer } from './base-layers.js';
-import type { GraphWriter, Place } from './graph-writer.js';
-
-export interface InsertContext {
-  readonly writer: GraphWriter;
-  readonly store: AdapterStore;
-  readonly form: RewriteSettings['form'];
-  readonly compute: NormCompute;
-  readonly signal: AbortSignal | undefined;
-}
+import {
+  type InsertContext,
+  type InsertParts,
+  loraPath,
+  type ModuleValues,
+  resultPlace,
+  storedTensor,
+} from './insert-parts.js';
+import { insertReference } from './insert-reference.js';
 
 /** What was written for one layer of a module. */
 export interface InsertedLayer {
   readonly layer: BaseLayer;
-  /** The `ort.dora` node. */
+  /** The node that computes the module's result. */
   readonly node: NodeProto;
   /** Element type of the layer. */
   readonly type: FloatType;
   /** Of A and B in the graph. */
   readonly adapterType: FloatType;
   /** Names of values of the graph. */
-  readonly values: ModuleValues;
-}
-
-/** Initializers of one module, shared by the layers that it is. */
-interface ModuleValues {
-  readonly loraA: string;
-  readonly loraB: string;
-  readonly gain: string;
+  readonly values: ModuleValues & {
+    /** The layer's own result, where it is a value of the graph; else the module's. */
+    readonly base: string;
+    readonly weight: string | undefined;
+  };
 }
 
 /**
@@ -46,40 +41,43 @@ interface ModuleValues {
  * B as standard nodes and DoraCompose behind the layer, which stays as it is. LoRA without magnitudes is written the same
  * way with a g of ones, which changes no bit: one operator serves both, and a bank can hold both.
  *
+ * @returns g besides, unless a reference computes it in the graph
  * @throws RewriteError `attach` where the layer cannot carry the module.
  */
 export async function insertModule(
   context: InsertContext,
   module: AttachModule,
   layers: readonly BaseLayer[],
-): Promise<{ readonly inserted: readonly InsertedLayer[]; readonly gain: Float32Array }> {
+): Promise<{ readonly inserted: readonly InsertedLayer[]; readonly gain: Float32Array | undefined }> {
   const [first] = layers as [BaseLayer];
   for (const layer of layers) refuseUnsupported(module, layer);
   const type = typeOf(first);
   const [loraA, loraB] = inOperatorType(type, module.loraA, module.loraB) as [FloatTensor, FloatTensor];
-  const gain = await gainOf(context, module, first);
-  const { path } = module;
-  const values: ModuleValues = {
-    loraA: context.writer.initializer(stored(context, `${path}.lora_A.weight`, loraA)),
-    loraB: context.writer.initializer(stored(context, `${path}.lora_B.weight`, loraB)),
-    gain: context.writer.initializer(float32Tensor(`${path}.dora_gain`, [gain.length], gain)),
+  const { path, magnitude } = module;
+  const { writer, form } = context;
+  const gain = form === 'reference' ? undefined : await gainOf(context, module, first);
+  const common: ModuleValues = {
+    loraA: writer.initializer(storedTensor(context, `${path}.lora_A.weight`, loraA)),
+    loraB: writer.initializer(storedTensor(context, `${path}.lora_B.weight`, loraB)),
+    gain: gain && writer.initializer(float32Tensor(`${path}.dora_gain`, [gain.length], gain)),
+    magnitude:
+      form === 'reference' && magnitude !== undefined
+        ? writer.initializer(storedTensor(context, `${path}.lora_magnitude_vector`, magnitude))
+        : undefined,
   };
   const adapterType = loraA.type;
   const inserted = layers.map((layer): InsertedLayer => {
-    const asLinear = context.form === 'linear' && layer.kind === 'linear' && layer.weight.quantizedBy === undefined;
-    const parts: InsertParts = { context, module, layer, type, adapterType, values };
-    return { layer, node: asLinear ? insertLinear(parts) : insertCompose(parts), type, adapterType, values };
+    const parts: InsertParts = { context, module, layer, type, adapterType, values: common };
+    const described = { layer, type, adapterType };
+    if (form === 'reference') {
+      const { node, base, weight } = insertReference(parts, common.magnitude);
+      return { ...described, node, values: { ...common, base, weight } };
+    }
+    const asLinear = form === 'linear' && layer.kind === 'linear' && layer.weight.quantizedBy === undefined;
+    const node = asLinear ? insertLinear(parts) : insertCompose(parts);
+    return { ...described, node, values: { ...common, base: node.output[0] ?? '', weight: layer.weight.value } };
   });
   return { inserted, gain };
-}
-
-interface InsertParts {
-  readonly context: InsertContext;
-  readonly module: AttachModule;
-  readonly layer: BaseLayer;
-  readonly type: FloatType;
-  readonly adapterType: FloatType;
-  readonly values: ModuleValues;
 }
 
 function insertLinear({ context, module, layer, type, adapterType, values }: InsertParts): NodeProto {
@@ -94,7 +92,7 @@ function insertLinear({ context, module, layer, type, adapterType, values }: Ins
     transB: 0,
   };
   return context.writer.replace(resultPlace(layer), form, {
-    inputs: [x, weight.value!, values.loraA, values.loraB, values.gain, ...(bias === undefined ? [] : [bias.value])],
+    inputs: [x, weight.value!, values.loraA, values.loraB, values.gain!, ...(bias === undefined ? [] : [bias.value])],
     scaling: module.scaling,
     name: module.path,
   });
@@ -105,7 +103,7 @@ function insertCompose(parts: InsertParts): NodeProto {
   const { bias } = layer;
   const channels: ChannelAxis =
     layer.kind === 'conv' ? { axis: 1, rank: layer.weightShape.length as 3 | 4 | 5 } : { axis: -1 };
-  const lora = LORA_PATH[layer.kind](parts);
+  const lora = loraPath(parts);
   const form: DoraComposeForm = {
     op: 'DoraCompose',
     base: type,
@@ -114,7 +112,7 @@ function insertCompose(parts: InsertParts): NodeProto {
     channels,
   };
   const call = (base: string) => ({
-    inputs: [base, lora, values.gain, ...(bias === undefined ? [] : [bias.value])],
+    inputs: [base, lora, values.gain!, ...(bias === undefined ? [] : [bias.value])],
     scaling: module.scaling,
     name: module.path,
   });
@@ -123,52 +121,6 @@ function insertCompose(parts: InsertParts): NodeProto {
   return bias?.addition === undefined
     ? writer.append(place, form, call)
     : writer.replace(place, form, call(layer.product));
-}
-
-/** The nodes that compute B·(A·x) in front of the layer. A and B stay as PEFT stores them: runtimes fold transposes at load. */
-const LORA_PATH: Readonly<Record<BaseLayer['kind'], (parts: InsertParts) => string>> = {
-  linear: (parts) => {
-    const { context, module, layer, values } = parts;
-    const { writer } = context;
-    const a = transposed(parts, values.loraA);
-    const reduced = writer.compute(layer, 'MatMul', [adapterInput(parts), a], `${module.path}/lora_A`);
-    return writer.compute(layer, 'MatMul', [reduced, transposed(parts, values.loraB)], `${module.path}/lora_B`);
-  },
-  embedding: (parts) => {
-    const { context, module, layer, values } = parts;
-    const { writer } = context;
-    const looked = writer.compute(layer, 'Gather', [transposed(parts, values.loraA), layer.x], `${module.path}/lora_A`);
-    return writer.compute(layer, 'MatMul', [looked, transposed(parts, values.loraB)], `${module.path}/lora_B`);
-  },
-  conv: (parts) => {
-    const { context, module, layer, values } = parts;
-    const { writer } = context;
-    const ints = (name: string) => {
-      const value = intsAttribute(layer.node, name);
-      return value === undefined ? {} : { [name]: { ints: value } };
-    };
-    const reduced = writer.compute(layer, 'Conv', [adapterInput(parts), values.loraA], `${module.path}/lora_A`, {
-      ...ints('kernel_shape'),
-      ...ints('strides'),
-      ...ints('pads'),
-    });
-    return writer.compute(layer, 'Conv', [reduced, values.loraB], `${module.path}/lora_B`);
-  },
-};
-
-/** x in the type of A and B. */
-function adapterInput({ context, module, layer, type, adapterType }: InsertParts): string {
-  if (type === adapterType) return layer.x;
-  return context.writer.compute(layer, 'Cast', [layer.x], `${module.path}/x`, { to: { int: DATA_TYPE[adapterType] } });
-}
-
-function transposed({ context, layer }: InsertParts, matrix: string): string {
-  return context.writer.compute(layer, 'Transpose', [matrix], `${matrix}/transposed`, { perm: { ints: [1, 0] } });
-}
-
-/** The node whose result is the layer's: behind the addition of the bias, where there is one. */
-function resultPlace({ scope, node, bias }: BaseLayer): Place {
-  return { scope, node: bias?.addition ?? node };
 }
 
 /** The type that the layer computes in. */
@@ -195,12 +147,6 @@ function refuseUnsupported({ path, rank, loraA }: AttachModule, layer: BaseLayer
     throw refuse('the convolution pads by auto_pad; only explicit pads are known');
   }
   if (rank < 1) throw refuse(`rank ${rank}`);
-}
-
-function stored({ store }: InsertContext, name: string, source: FloatTensor): TensorProto {
-  const proto = emptyTensor(name, source);
-  store.add(proto, source);
-  return proto;
 }
 
 /** m / ‖W + s·B·A‖ on the stored or dequantized W, or ones without m. */

@@ -34,7 +34,8 @@ export function isThinned(thin: readonly string[], whole: readonly string[]): bo
   return left === 0;
 }
 
-function sharedEnd(left: readonly string[], right: readonly string[]): number {
+/** How many segments at the end are the same. */
+export function sharedEnd(left: readonly string[], right: readonly string[]): number {
   const most = Math.min(left.length, right.length);
   for (let count = 0; count < most; count++) {
     if (!same(left.at(-1 - count)!, right.at(-1 - count)!)) return count;

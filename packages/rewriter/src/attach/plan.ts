@@ -73,19 +73,18 @@ function unequalFiles(files: readonly TargetsInFile[], planned: readonly (readon
   return problems;
 }
 
-/** Problems that are written out at most: an adapter of another model has hundreds. */
+/** Groups that are written out at most: an adapter of another model can have hundreds. */
 const MOST_WRITTEN = 40;
 
-/** All problems in one sentence each. */
+/** All problems in one sentence; modules with the same one are put together. */
 export function targetsMessage(modules: number, problems: readonly TargetProblem[]): string {
-  const written = problems.slice(0, MOST_WRITTEN).map(({ path, reason, candidates }) => {
-    const close = candidates.length === 0 ? '' : ` (${candidates.join(', ')})`;
-    return `${path}: ${reason}${close}`;
-  });
-  const rest = problems.length - written.length;
-  return [
-    `${problems.length} of the adapter's ${modules} modules cannot be attached, so nothing was written`,
-    ...written,
-    ...(rest > 0 ? [`and ${rest} more`] : []),
-  ].join('; ');
+  const groups = new Map<string, string[]>();
+  for (const { path, reason, candidates } of problems) {
+    const text = candidates.length === 0 ? reason : `${reason}; closest: ${candidates.join(', ')}`;
+    groups.set(text, [...(groups.get(text) ?? []), path]);
+  }
+  const written = [...groups].slice(0, MOST_WRITTEN).map(([text, paths]) => `${paths.join(', ')} (${text})`);
+  const rest = groups.size - written.length;
+  const listed = [...written, ...(rest > 0 ? [`and ${rest} more groups`] : [])].join('; ');
+  return `${problems.length} of the adapter's ${modules} modules cannot be attached, so nothing was written: ${listed}`;
 }

@@ -1,5 +1,6 @@
 /** The report of a rewrite or an inspection: plain JSON data, the same bytes for the same input. */
 import type { FloatType, OperatorName } from '../functions/form.js';
+import type { LayerForm } from '../match/linear-layer.js';
 
 /** Version of the JSON schema below. */
 export const REPORT_SCHEMA_VERSION = 1;
@@ -24,7 +25,8 @@ export interface RewriteReport {
 
 /** The options that decide the output. */
 export interface ReportOptions {
-  readonly form: 'linear' | 'compose';
+  /** `reference`: of attached adapters only, in standard operators. */
+  readonly form: 'linear' | 'compose' | 'reference';
   readonly scale: 'auto' | 'stored' | 'runtime';
   readonly target: 'cuda' | 'cpu';
   readonly compact: boolean;
@@ -76,9 +78,11 @@ export interface FusedModuleReport extends ModuleIdentity {
     /** null where the export no longer has m (compose-only). */
     readonly magnitude: FloatType | null;
   };
-  /** `[out, in]`; null where the graph does not say (weights as graph inputs without shapes). */
+  /** `[out, in]`; of an embedding `[dim, vocab]`, of a convolution `[out, in/groups · kernel]`; null where the graph does not say (weights as graph inputs without shapes). */
   readonly weightShape: readonly [outFeatures: number, inFeatures: number] | null;
   readonly bias: boolean;
+  /** What the adapter's result is multiplied by besides `scaling`: the scale of a scaled embedding; absent where it is 1. */
+  readonly adapterFactor?: number;
   /** Stored in the export as transposed (1) or as PyTorch has it (0). */
   readonly layouts: { readonly transW: 0 | 1; readonly transA: 0 | 1; readonly transB: 0 | 1 };
   /** `stored`: g was computed by the rewrite; `runtime`: DoraScale computes it; `constant`: the export had it already. */
@@ -101,7 +105,7 @@ export interface ExportForm {
   /** Where B·A came from; null where the export did not have it. */
   readonly delta: 'eyeLike' | 'equalEye' | 'constantEye' | 'constantDelta' | 'direct' | null;
   /** The base layer, and where the bias was added to the product. */
-  readonly base: 'MatMul' | 'MatMul+Add' | 'Gemm' | 'Gemm+bias' | 'adapted' | 'MatMulNBits' | 'Gather' | 'Conv';
+  readonly base: LayerForm | 'adapted' | 'MatMulNBits';
 }
 
 /** Left exactly as it was. */
@@ -136,6 +140,8 @@ export interface FusedValues {
   readonly weight: string | null;
   readonly loraA: string;
   readonly loraB: string;
+  /** The adapter's result B·A·x, before it is scaled; absent where the export had only the base layer. */
+  readonly lora?: string;
   readonly magnitude: string | null;
   readonly bias: string | null;
   /** g in the rewritten graph. */

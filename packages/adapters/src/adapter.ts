@@ -3,8 +3,9 @@ import { type AdapterConfig, parseConfig } from './config.js';
 import { AdapterError } from './errors.js';
 import { openInFolder, readAt } from './folder.js';
 import { type AdapterModule, groupTensors } from './modules.js';
+import { PathPatterns } from './patterns.js';
 import { type AdapterTensor, openSafetensors } from './safetensors/file.js';
-import { unmatchedTargets } from './targets.js';
+import { targetWarning } from './targets.js';
 import { initialisationWarning } from './variants.js';
 
 export const CONFIG_FILE = 'adapter_config.json';
@@ -46,7 +47,8 @@ export async function openAdapter(folder: string, options: OpenOptions = {}): Pr
   if (file === undefined) throw await noTensors(root);
   try {
     const path = join(root, TENSORS_FILE);
-    const { modules, replacements } = groupTensors(file.tensors, config, path);
+    const patterns = new PathPatterns();
+    const { modules, replacements, warnings } = groupTensors(file.tensors, config, patterns, path);
     if (options.replacements !== 'allow') refuseReplacements(replacements, config, path);
     if (modules.size === 0) throw new AdapterError('tensors', path, 'it holds no module of an adapter');
     const close = () => file.close();
@@ -55,9 +57,11 @@ export async function openAdapter(folder: string, options: OpenOptions = {}): Pr
       config,
       modules,
       replacements,
-      warnings: [initialisationWarning(config.initLoraWeights), unmatchedTargets(config, [...modules.keys()])].filter(
-        (warning) => warning !== undefined,
-      ),
+      warnings: [
+        initialisationWarning(config.initLoraWeights),
+        targetWarning(config, [...modules.keys()], patterns),
+        ...warnings,
+      ].filter((warning) => warning !== undefined),
       close,
       [Symbol.asyncDispose]: close,
     };

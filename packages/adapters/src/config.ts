@@ -2,6 +2,7 @@
 
 import { AdapterError } from './errors.js';
 import { isObject, JsonError, parseJson } from './json.js';
+import type { KeyRule } from './patterns.js';
 import { refuseVariants } from './variants.js';
 
 /** A LoRA configuration of PEFT (`peft.LoraConfig`), as far as it matters once training is over. */
@@ -23,6 +24,8 @@ export interface AdapterConfig {
   /** Regular expressions of module paths, the first that fits counts. */
   readonly rankPattern: ReadonlyMap<string, number>;
   readonly alphaPattern: ReadonlyMap<string, number>;
+  /** How the keys of both are read: as the PEFT that wrote the file does. */
+  readonly keyRule: KeyRule;
   /** Ends of module paths, or one regular expression (or `all-linear`). */
   readonly targetModules: string | readonly string[] | undefined;
   readonly excludeModules: string | readonly string[] | undefined;
@@ -60,6 +63,8 @@ export function parseConfig(bytes: Uint8Array, file: string): AdapterConfig {
     fanInFanOut: field.boolean('fan_in_fan_out'),
     rankPattern: field.pattern('rank_pattern', isPositiveInteger, 'a whole number of at least 1'),
     alphaPattern: field.pattern('alpha_pattern', Number.isFinite, 'a number'),
+    // PEFT 0.15 changed the rule, and was the first to write corda_config.
+    keyRule: 'corda_config' in json || 'peft_version' in json ? 'since 0.15' : 'before 0.15',
     targetModules: field.names('target_modules'),
     excludeModules: field.names('exclude_modules'),
     bias: field.oneOf('bias', ['none', 'all', 'lora_only']),

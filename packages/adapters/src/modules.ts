@@ -3,7 +3,7 @@
 import type { AdapterConfig } from './config.js';
 import { AdapterError } from './errors.js';
 import { type Part, parseKey, unwrapped } from './keys.js';
-import { compileKey } from './patterns.js';
+import type { KeyRule, PathPatterns } from './patterns.js';
 import type { AdapterTensor } from './safetensors/file.js';
 
 /** One adapted layer: y = base(x) + s·B·(A·x), and with a magnitude y = g·(W·x + s·B·(A·x)) + bias. */
@@ -34,6 +34,7 @@ export interface GroupedTensors {
   readonly modules: ReadonlyMap<string, AdapterModule>;
   /** What is no part of an adapter, by its path in the base model: biases and whole modules. */
   readonly replacements: ReadonlyMap<string, AdapterTensor>;
+  readonly warnings: readonly string[];
 }
 
 /**
@@ -43,6 +44,7 @@ export interface GroupedTensors {
 export function groupTensors(
   tensors: ReadonlyMap<string, AdapterTensor>,
   config: AdapterConfig,
+  patterns: PathPatterns,
   file: string,
 ): GroupedTensors {
   const parts = new Map<string, Map<Part, AdapterTensor>>();
@@ -66,16 +68,28 @@ export function groupTensors(
     const names = [...adapters].map((name) => (name === '' ? 'one without a name' : `'${name}'`)).sort();
     throw inconsistent(file, `it holds several adapters, ${names.join(', ')}: save each in a folder of its own`);
   }
-  const ranks = new Values(config.rankPattern, config.rank, 'rank_pattern', file);
-  const alphas = new Values(config.alphaPattern, config.alpha, 'alpha_pattern', file);
+  const numbers = new Numbers(config, config.keyRule, patterns, file);
+  const today = new Numbers(config, 'since 0.15', patterns, file);
+  const readDifferently: string[] = [];
   const modules = [...parts]
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([path, found]) => {
-      const rank = ranks.of(path);
-      const alpha = alphas.of(path);
+      const [rank, alpha] = [numbers.rank(path), numbers.alpha(path)];
+      if (today.rank(path) !== rank || today.alpha(path) !== alpha) readDifferently.push(path);
       return makeModule(path, found, { ...config, rank, alpha }, file);
     });
-  return { modules: new Map(modules.map((module) => [module.path, module])), replacements };
+  return {
+    modules: new Map(modules.map((module) => [module.path, module])),
+    replacements,
+    warnings: readDifferently.length === 0 ? [] : [ruleWarning(readDifferently, modules.length)],
+  };
+}
+
+function ruleWarning(paths: readonly string[], total: number): string {
+  return (
+    `rank_pattern and alpha_pattern give ${paths.length} of ${total} modules, ${paths[0]} first, other values in PEFT 0.15 ` +
+    'and newer than in the older one that wrote them; those of the older one are used'
+  );
 }
 
 function makeModule(
@@ -128,35 +142,32 @@ function makeModule(
   return { ...module, magnitude };
 }
 
-/** The value that a pattern of the config gives each module: of the first key that fits, else the default. */
-class Values {
-  readonly #keys: readonly { readonly fits: (path: string) => boolean; readonly value: number }[];
+/** Rank and alpha of modules: of the first key that fits, else the default. */
+class Numbers {
+  readonly rank: (path: string) => number;
+  readonly alpha: (path: string) => number;
 
-  constructor(
-    pattern: ReadonlyMap<string, number>,
-    private readonly otherwise: number,
-    option: string,
-    file: string,
-  ) {
-    this.#keys = [...pattern].map(([key, value]) => {
-      const fits = compileKey(key);
-      if (fits === undefined) {
-        throw new AdapterError(
-          'pattern',
-          file,
-          `the key '${key}' of ${option} is no regular expression of linear time`,
-          {
-            todo: 'rewrite it without lookaround and backreferences, or list the modules',
-          },
-        );
-      }
-      return { fits, value };
-    });
+  constructor(config: AdapterConfig, rule: KeyRule, patterns: PathPatterns, file: string) {
+    const reader = (option: string, pattern: ReadonlyMap<string, number>, otherwise: number) => {
+      const keys = [...pattern].map(([key, value]) => ({ key, fits: patterns.compileKey(key, rule), value }));
+      return (path: string) => {
+        for (const { key, fits, value } of keys) {
+          const fitted = fits(path);
+          if (fitted === undefined) throw unevaluated(file, key, option);
+          if (fitted) return value;
+        }
+        return pattern.get(path) ?? otherwise;
+      };
+    };
+    this.rank = reader('rank_pattern', config.rankPattern, config.rank);
+    this.alpha = reader('alpha_pattern', config.alphaPattern, config.alpha);
   }
+}
 
-  of(path: string): number {
-    return this.#keys.find(({ fits }) => fits(path))?.value ?? this.otherwise;
-  }
+function unevaluated(file: string, key: string, option: string): AdapterError {
+  return new AdapterError('pattern', file, `the key '${key}' of ${option} cannot be evaluated in linear time`, {
+    todo: 'write it without lookaround and backreferences, or list the modules',
+  });
 }
 
 const shape = (tensor: AdapterTensor) => `[${tensor.dims.join(', ')}]`;

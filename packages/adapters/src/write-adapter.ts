@@ -5,6 +5,7 @@ import { parseConfig } from './config.js';
 import { AdapterError, ioError } from './errors.js';
 import { formatKey, type Part } from './keys.js';
 import { type AdapterModule, groupTensors } from './modules.js';
+import { PathPatterns } from './patterns.js';
 import { safetensorsChunks, type TensorContents } from './safetensors/write.js';
 
 /** One module to be written; an {@link AdapterModule} is one. */
@@ -36,7 +37,7 @@ export async function writeAdapter(
   const tensors = tensorsOf(contents.modules, place);
   const config = Buffer.from(contents.config);
   const named = new Map([...tensors].map(([name, tensor]) => [name, { name, ...tensor }]));
-  groupTensors(named, parseConfig(config, join(place, CONFIG_FILE)), join(place, TENSORS_FILE));
+  groupTensors(named, parseConfig(config, join(place, CONFIG_FILE)), new PathPatterns(), join(place, TENSORS_FILE));
   const random = Math.random().toString(36).slice(2, 10);
   const stage = join(dirname(place), `.${basename(place)}.${process.pid}-${random}.tmp`);
   try {

@@ -78,7 +78,7 @@ async function attach(places: Places, options: AttachCommandOptions, surrounding
     report = combine(set, reports);
     await writeReports(report, options, {
       command: typedCommand(places, options),
-      bytes: await modelBytes(set, out),
+      bytes: () => modelBytes(set, out),
     });
   } finally {
     progress.end();
@@ -213,11 +213,18 @@ async function verifyAgainst(
   return verifyModels(reference, output, {
     modules: plain
       .filter(({ kind }) => kind === 'linear')
-      .map((module) => ({ ...module, values: { ...module.values, gain: gains.get(module.values.y) ?? '' } })),
+      .map((module) => ({
+        ...module,
+        // How a runtime computes a quantized base is its own affair: what the adapter makes of the result is judged.
+        form: isQuantized(module) ? { base: 'adapted' } : module.form,
+        values: { ...module.values, gain: gains.get(module.values.y) ?? '' },
+      })),
     ...(common.signal && { signal: common.signal }),
     onProgress: (step, fraction) => progress.update(`${name}: verifying`, fraction, step),
   });
 }
+
+const isQuantized = ({ form }: FusedModuleReport) => form.base === 'MatMulNBits' || form.base === 'DequantizeLinear';
 
 /** `14 modules of the DoRA adapter attached; verified: worst module error 0.9× the original's, …`. */
 function closingLine(report: FullReport, { config, modules }: Adapter): string {

@@ -147,7 +147,11 @@ function reportOf(
     dtypes: { weight: type, adapter: adapterType, magnitude: module.magnitude?.type ?? null },
     weightShape: [outFeatures, inFeatures],
     bias: bias !== undefined,
-    layouts: { transW: weight.transposed, transA: 0, transB: 0 },
+    layouts: {
+      transW: weight.quantizedBy === undefined ? weight.transposed : weight.numbersTransposed,
+      transA: 0,
+      transB: 0,
+    },
     scale: 'stored',
     bytesSaved: -(loraA.byteLength + loraB.byteLength + 4 * outFeatures),
     values: {
@@ -164,13 +168,13 @@ function reportOf(
   };
 }
 
-function baseForm({ node, bias }: BaseLayer): FusedModuleReport['form']['base'] {
+function baseForm({ node, bias, weight }: BaseLayer): FusedModuleReport['form']['base'] {
+  if (weight.quantizedBy !== undefined) return weight.quantizedBy;
   switch (node.opType) {
     case 'MatMul':
       return bias === undefined ? 'MatMul' : 'MatMul+Add';
     case 'Gemm':
       return bias === undefined ? 'Gemm' : bias.addition === undefined ? 'Gemm+bias' : 'MatMul+Add';
-    case 'MatMulNBits':
     case 'Gather':
     case 'Conv':
       return node.opType;

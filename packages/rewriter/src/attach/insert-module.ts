@@ -75,7 +75,8 @@ export async function insertModule(
     }
     const asLinear = form === 'linear' && layer.kind === 'linear' && layer.weight.quantizedBy === undefined;
     const node = asLinear ? insertLinear(parts) : insertCompose(parts);
-    return { ...described, node, values: { ...common, base: node.output[0] ?? '', weight: layer.weight.value } };
+    const base = (asLinear ? node.output[0] : node.input[0]) ?? '';
+    return { ...described, node, values: { ...common, base, weight: layer.weight.value } };
   });
   return { inserted, gain };
 }
@@ -98,6 +99,7 @@ function insertLinear({ context, module, layer, type, adapterType, values }: Ins
   });
 }
 
+/** As a rewrite with `--form compose` has it: behind the whole layer, its bias included. */
 function insertCompose(parts: InsertParts): NodeProto {
   const { context, module, layer, type, adapterType, values } = parts;
   const { bias } = layer;
@@ -108,19 +110,14 @@ function insertCompose(parts: InsertParts): NodeProto {
     op: 'DoraCompose',
     base: type,
     lora: adapterType,
-    bias: bias === undefined ? 'none' : bias.addition === undefined ? 'inBase' : 'separate',
+    bias: bias === undefined ? 'none' : 'inBase',
     channels,
   };
-  const call = (base: string) => ({
+  return context.writer.append(resultPlace(layer), form, (base) => ({
     inputs: [base, lora, values.gain!, ...(bias === undefined ? [] : [bias.value])],
     scaling: module.scaling,
     name: module.path,
-  });
-  const { writer } = context;
-  const place = resultPlace(layer);
-  return bias?.addition === undefined
-    ? writer.append(place, form, call)
-    : writer.replace(place, form, call(layer.product));
+  }));
 }
 
 /** The type that the layer computes in. */

@@ -31,8 +31,7 @@ export function insertReference(parts: InsertParts, magnitude: string | undefine
   const place = resultPlace(layer);
   const output = place.node.output[0] ?? '';
   const lora = loraPath(parts);
-  const weight =
-    layer.weight.value ?? writer.initializer(storedTensor(context, `${module.path}.weight`, layer.weight.numbers));
+  const weight = denseWeight(parts);
   const base = writer.rename(place);
 
   const nodes = new Sequence(writer, `${module.path}/peft`);
@@ -40,7 +39,7 @@ export function insertReference(parts: InsertParts, magnitude: string | undefine
   const change =
     magnitude === undefined
       ? nodes.add('Mul', [lora, scaling])
-      : nodes.change(parts, { base, lora, scaling, gain: nodes.gain(parts, { weight, magnitude, scaling }) });
+      : nodes.change(parts, { base, lora, scaling, gain: nodes.gain(parts, weight, { magnitude, scaling }) });
   const sum = nodes.add('Add', [nodes.cast(base, type, adapterType), change]);
   nodes.add('Cast', [sum], { to: { int: DATA_TYPE[type] } }, output);
   layer.scope.insertAfter(place.node, ...nodes.nodes);
@@ -48,7 +47,25 @@ export function insertReference(parts: InsertParts, magnitude: string | undefine
   node.metadataProps = makeEntries(
     Object.fromEntries(place.node.metadataProps.map(({ key = '', value = '' }) => [key, value])),
   );
-  return { node, base, weight };
+  return { node, base, weight: weight.value };
+}
+
+/** W as numbers in the graph. */
+interface DenseWeight {
+  readonly value: string;
+  readonly type: FloatType;
+  readonly transposed: 0 | 1;
+}
+
+/**
+ * A quantized weight is stored a second time, dequantized: with a reader besides its product, runtimes would compute that
+ * product in another way than they do in the base.
+ */
+function denseWeight({ context, module, layer, type }: InsertParts): DenseWeight {
+  const { value, transposed, numbers, numbersTransposed, quantizedBy } = layer.weight;
+  if (value !== undefined && quantizedBy === undefined) return { value, type, transposed };
+  const name = context.writer.initializer(storedTensor(context, `${module.path}.weight`, numbers));
+  return { value: name, type: numbers.type, transposed: numbersTransposed };
 }
 
 /** Nodes in order, to be inserted at one place. */
@@ -87,13 +104,14 @@ class Sequence {
 
   /** m / ‖W + s·(B·A)‖ in the type of A and B (PEFT `get_weight_norm`). */
   gain(
-    { module, layer, type, adapterType, values }: InsertParts,
-    { weight, magnitude, scaling }: Readonly<Record<'weight' | 'magnitude' | 'scaling', string>>,
+    { module, layer, adapterType, values }: InsertParts,
+    weight: DenseWeight,
+    { magnitude, scaling }: Readonly<Record<'magnitude' | 'scaling', string>>,
   ): string {
     const rows = (value: string, count: number) => (layer.kind === 'conv' ? this.reshape(value, [count, -1]) : value);
     const delta = this.add('MatMul', [rows(values.loraB, module.outFeatures), rows(values.loraA, module.rank)]);
-    const wide = this.cast(weight, type, adapterType);
-    const storedByInputs = (layer.kind === 'embedding') !== (layer.weight.transposed === 1);
+    const wide = this.cast(weight.value, weight.type, adapterType);
+    const storedByInputs = (layer.kind === 'embedding') !== (weight.transposed === 1);
     const byOutputs = storedByInputs
       ? this.add('Transpose', [wide], { perm: { ints: [1, 0] } })
       : rows(wide, module.outFeatures);

@@ -23,7 +23,9 @@ export function layerNames(
 ): readonly LayerName[] {
   const nodes = bias?.addition === undefined ? [node] : [node, bias.addition];
   const values = [weight.source, weight.value ?? '', bias?.value ?? ''].filter((value) => value !== '');
-  const folded = values.flatMap((value) => listOf(scope.valueInfo(value)?.metadataProps ?? [], FOLDED_FROM));
+  const folded = values.flatMap((value) =>
+    listOf(scope.valueInfo(unquantized(value))?.metadataProps ?? [], FOLDED_FROM),
+  );
   const ofNodes = distinct([
     ...nodes.map(({ metadataProps }) => ['name scopes', listOf(metadataProps, NAME_SCOPES).at(-2)] as const),
     ...nodes.map(({ name = '' }) => ['node name', pathOfNode(name)] as const),
@@ -78,4 +80,9 @@ function listOf(
   key: string,
 ) {
   return metadata.filter((entry) => entry.key === key).flatMap(({ value }) => pythonList(value));
+}
+
+/** Quantizers name what they make after what was there before, whose description stays. */
+function unquantized(name: string): string {
+  return name.replace(/(?:_DQ)?_Q\d+(?:G\d+)?$|_quantized$/, '');
 }

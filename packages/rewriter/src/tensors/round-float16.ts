@@ -6,7 +6,8 @@ export function roundToFloat16(value: number): number {
   const exponent = magnitude < 2 ** -14 ? -14 : Math.floor(Math.log2(magnitude));
   const step = 2 ** (exponent - 10);
   // Adding and subtracting 2⁵²·1.5 rounds a float64 number to an integer, ties to even.
-  return (magnitude / step + ROUNDER - ROUNDER) * step * (value < 0 ? -1 : 1);
+  const rounded = (magnitude / step + ROUNDER - ROUNDER) * step;
+  return value < 0 || Object.is(value, -0) ? -rounded : rounded;
 }
 
 const ROUNDER = 1.5 * 2 ** 52;

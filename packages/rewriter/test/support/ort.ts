@@ -7,11 +7,15 @@ import * as ort from 'onnxruntime-node';
 
 export type Feeds = Readonly<Record<string, ort.Tensor>>;
 
-export async function runModel(model: ModelProto | Uint8Array | string, feeds: Feeds) {
+export async function runModel(
+  model: ModelProto | Uint8Array | string,
+  feeds: Feeds,
+  options: ort.InferenceSession.SessionOptions = {},
+) {
   const source = typeof model === 'string' || model instanceof Uint8Array ? model : encodeModel(model);
   const session = await (typeof source === 'string'
-    ? ort.InferenceSession.create(source, QUIET)
-    : ort.InferenceSession.create(source, QUIET));
+    ? ort.InferenceSession.create(source, { ...QUIET, ...options })
+    : ort.InferenceSession.create(source, { ...QUIET, ...options }));
   try {
     return await session.run(feeds, { logSeverityLevel: 4 });
   } finally {

@@ -30,11 +30,11 @@ interface Report {
 }
 
 test('the samples are all of a kind that is known here', () => {
-  expect(ofKind('linear', 'model').length + ofKind('embedding', 'trap', 'corrupt').length).toBe(all.length);
+  expect(ofKind('linear', 'embedding', 'model').length + ofKind('trap', 'corrupt').length).toBe(all.length);
   expect(all.length).toBeGreaterThanOrEqual(11);
 });
 
-describe.each(ofKind('linear', 'model'))('%s', (name) => {
+describe.each(ofKind('linear', 'embedding', 'model'))('%s', (name) => {
   const meta = metaOf(name);
   const out = join(folder, `${name}.onnx`);
   const modules = meta.dora_modules!;
@@ -118,16 +118,12 @@ describe.each(ofKind('linear', 'model'))('%s', (name) => {
   });
 });
 
-test.each(ofKind('embedding', 'trap'))('%s: an equivalent model, and nothing fused', async (name) => {
+test.each(ofKind('trap'))('%s: an equivalent model, and nothing fused', async (name) => {
   const model = join(samples, name, 'model.onnx');
   const out = join(folder, `${name}.onnx`);
   const { code, stdout } = await ortDora('rewrite', model, out, '--verify');
   expect(code).toBe(0);
-  expect(stdout).toContain(
-    metaOf(name).kind === 'trap'
-      ? 'no DoRA module found, nothing was fused'
-      : '0 of 1 DoRA module fused (1 left alone)',
-  );
+  expect(stdout).toContain('no DoRA module found, nothing was fused');
   expect(stdout).toContain('is equivalent to model.onnx');
   expect(stdout).toContain('outputs equal to the bit');
   expect(readFileSync(out).equals(readFileSync(model))).toBe(true);

@@ -4,8 +4,15 @@ import type { ModuleName } from './result.js';
 
 /** A fused module of `@ort-dora/rewriter`'s report is one. */
 export interface ModuleDescription extends ModuleName {
+  /**
+   * What is adapted. `linear` layers are judged from their input on; of `embedding` and `conv`, whose own layers the
+   * rewrite leaves as they are, the composition is judged: from the base's and the adapter's results on.
+   */
+  readonly kind: string;
   readonly rank: number;
   readonly scaling: number;
+  /** What the adapter's result is multiplied by besides; 1 if absent. */
+  readonly adapterFactor?: number;
   /** Element types of the stored tensors. */
   readonly dtypes: { readonly weight: string; readonly adapter: string };
   /** 1: stored transposed (W [in, out], A [in, r], B [r, out]); 0: as PyTorch has it. */
@@ -20,6 +27,8 @@ export interface ModuleDescription extends ModuleName {
     readonly weight: string | null;
     readonly loraA: string;
     readonly loraB: string;
+    /** The adapter's result before it is scaled. */
+    readonly lora?: string;
     /** null where the export holds g alone. */
     readonly magnitude: string | null;
     readonly bias: string | null;
@@ -28,5 +37,14 @@ export interface ModuleDescription extends ModuleName {
 }
 
 /** The values of the graph that enter the module. */
-export const boundaries = ({ form, values }: ModuleDescription): string[] =>
-  form.base === 'adapted' ? [values.x, values.base] : [values.x];
+export function boundaries(module: ModuleDescription): string[] {
+  if (isComposition(module)) return [module.values.base, module.values.lora];
+  const { form, values } = module;
+  return form.base === 'adapted' ? [values.x, values.base] : [values.x];
+}
+
+/** A module that is judged by its composition. */
+export type Composition = ModuleDescription & { readonly values: { readonly lora: string } };
+
+export const isComposition = (module: ModuleDescription): module is Composition =>
+  module.kind !== 'linear' && module.values.lora !== undefined;

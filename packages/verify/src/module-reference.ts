@@ -2,7 +2,7 @@
 
 import { type Difference, difference } from './difference.js';
 import { VerifyError } from './error.js';
-import type { ModuleDescription } from './module-description.js';
+import { type Composition, isComposition, type ModuleDescription } from './module-description.js';
 import type { Parameters, ValueOf } from './parameters.js';
 import { doraForward, matrix } from './reference.js';
 import { elementCount, type TensorData, toFloat64 } from './tensor.js';
@@ -10,6 +10,8 @@ import { elementCount, type TensorData, toFloat64 } from './tensor.js';
 /** Multiplications of the float64 reference for one module and run: more rows of x than these allow are sampled. */
 const multiplications = 1e8;
 const fewestRows = 4;
+/** Elements of a composition's float64 reference: more rows than these allow are sampled. */
+const elements = 1e7;
 
 export interface Reference {
   /** Indices of the rows that were computed. */
@@ -19,7 +21,10 @@ export interface Reference {
 }
 
 export function referenceOf(module: ModuleDescription, parameters: Parameters, value: ValueOf): Reference {
-  const { rows: outputs, columns: inputs } = parameters.weight;
+  if (isComposition(module)) return composed(module, parameters, value);
+  const { layer, gain } = parameters;
+  if (layer === undefined) throw new Error(`module ${module.path} has no parameters`);
+  const { rows: outputs, columns: inputs } = layer.weight;
   const x = value(module.values.x)!;
   const total = elementCount(x.dims) / inputs;
   if (!Number.isInteger(total)) {
@@ -32,8 +37,35 @@ export function referenceOf(module: ModuleDescription, parameters: Parameters, v
   const rowsOf = (tensor: TensorData, width: number) =>
     matrix(pick(toFloat64(tensor), { rows, width }), rows.length, width, false);
   const base = module.form.base === 'adapted' ? rowsOf(value(module.values.base)!, outputs) : undefined;
-  const y = doraForward(parameters, parameters.gain, rowsOf(x, inputs), base);
+  const y = doraForward(layer, gain, rowsOf(x, inputs), base);
   return { rows, width: outputs, values: y.data };
+}
+
+/** g·(base − bias + s·lora) + bias, the channels on the last axis or, of a convolution, on axis 1; a row there is a channel. */
+function composed(module: Composition, { gain, bias }: Parameters, value: ValueOf): Reference {
+  const base = value(module.values.base)!;
+  const lora = value(module.values.lora)!;
+  const channelsFirst = module.kind === 'conv';
+  const channels = base.dims.at(channelsFirst ? 1 : -1) ?? 0;
+  if (base.dims.join() !== lora.dims.join() || channels !== gain.length) {
+    throw new VerifyError(
+      'BAD_MODULE',
+      `module ${module.path}: its base [${base.dims}], adapter [${lora.dims}] and gain [${gain.length}] do not fit`,
+    );
+  }
+  const width = channelsFirst ? elementCount(base.dims.slice(2)) : channels;
+  const rows = spread(elementCount(base.dims) / Math.max(1, width), Math.max(fewestRows, Math.floor(elements / width)));
+  const [y, adapted] = [base, lora].map((tensor) => pick(toFloat64(tensor), { rows, width })) as [
+    Float64Array,
+    Float64Array,
+  ];
+  const scaling = module.scaling * (module.adapterFactor ?? 1);
+  for (let index = 0; index < y.length; index++) {
+    const channel = channelsFirst ? rows[Math.floor(index / width)]! % channels : index % width;
+    const b = bias?.[channel] ?? 0;
+    y[index] = gain[channel]! * (y[index]! - b + scaling * adapted[index]!) + b;
+  }
+  return { rows, width, values: y };
 }
 
 /** At most `count` of 0…total−1, evenly spread, the first and the last among them. */

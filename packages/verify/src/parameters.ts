@@ -1,7 +1,7 @@
 /** Where the float64 reference gets a module's W, A, B, m (or g) and bias from. */
 
 import { VerifyError } from './error.js';
-import type { ModuleDescription } from './module-description.js';
+import { isComposition, type ModuleDescription } from './module-description.js';
 import type { OpenedModel } from './opened-model.js';
 import { type DoraParameters, doraGain, matrix } from './reference.js';
 import { type TensorData, toFloat64 } from './tensor.js';
@@ -9,9 +9,13 @@ import { type TensorData, toFloat64 } from './tensor.js';
 /** The value of the original graph with this name in one run. */
 export type ValueOf = (name: string) => TensorData | undefined;
 
-export interface Parameters extends DoraParameters {
+export interface Parameters {
   /** g [out]. */
   readonly gain: Float64Array;
+  /** [out] */
+  readonly bias: Float64Array | undefined;
+  /** W, A and B as matrices; undefined where a composition needs none, because its export holds g alone. */
+  readonly layer: DoraParameters | undefined;
 }
 
 /** The parameters of one module; nothing is read until asked for, and nothing kept. */
@@ -37,7 +41,9 @@ export function parameterSource(
   if (weight === null) return 'its W is not in the file as one value';
   if (magnitude === null && !rewritten.isInitializer(gain))
     return `its gain ${gain} is not stored in the rewritten file`;
-  const names = [weight, loraA, loraB, magnitude, bias].filter((name) => name !== null);
+  // The shapes of a grouped convolution's W, A and B are no matrices; what an export that holds g alone needs is g.
+  const onlyGain = isComposition(module) && magnitude === null;
+  const names = (onlyGain ? [bias] : [weight, loraA, loraB, magnitude, bias]).filter((name) => name !== null);
   return {
     computed: names.filter((name) => !original.isInitializer(name)),
     async read(value) {
@@ -47,14 +53,16 @@ export function parameterSource(
         if (tensor) return toFloat64(tensor);
         throw new VerifyError('BAD_MODULE', `module ${module.path}: ${name} is neither in the file nor computed`);
       };
-      const parameters = arrange(module, {
+      const ownBias = bias === null ? undefined : await values(bias);
+      if (onlyGain) return { gain: await rewritten.readInitializer(gain), bias: ownBias, layer: undefined };
+      const layer = arrange(module, {
         weight: await values(weight),
         loraA: await values(loraA),
         loraB: await values(loraB),
         norm: magnitude === null ? await rewritten.readInitializer(gain) : await values(magnitude),
-        bias: bias === null ? undefined : await values(bias),
+        bias: ownBias,
       });
-      return { ...parameters, gain: magnitude === null ? parameters.magnitude : doraGain(parameters) };
+      return { gain: magnitude === null ? layer.magnitude : doraGain(layer), bias: ownBias, layer };
     },
   };
 }

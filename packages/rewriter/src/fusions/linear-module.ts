@@ -1,6 +1,6 @@
 /** DoRA on a Linear layer: the parts that its fusions share, from structure to proof. */
 import { intAttribute, type NodeProto } from '@ort-dora/onnx';
-import type { FloatType } from '../functions/form.js';
+import type { ChannelAxis, FloatType } from '../functions/form.js';
 import { type Composition, matchComposition } from '../match/composition.js';
 import type { Gain } from '../match/gain.js';
 import {
@@ -54,6 +54,12 @@ export interface ProvenLinearModule extends LinearModule {
   readonly baseValue: string;
   /** The layer's bias; undefined where it has none, or only zeros. */
   readonly bias: string | undefined;
+  /** Where the channels of the result are. */
+  readonly channels: ChannelAxis;
+  /** Whether DoraLinear computes such a layer; of others the base stays, and DoraCompose is written beside it. */
+  readonly isLinear: boolean;
+  /** What the adapter's result is multiplied by besides s: the scale of a scaled embedding, else 1. */
+  readonly adapterFactor: number;
 }
 
 /** The layer below all adapters. */
@@ -66,6 +72,7 @@ export function matchLinearModule(
   context: FusionContext,
   root: NodeProto,
   matchLinearGain: (composition: Composition) => MatchResult<LinearGain>,
+  matchLayer: (scope: MatchScope, value: string) => MatchResult<LinearLayer> = matchLinearLayer,
 ): MatchResult<LinearModule> {
   const { scope } = context;
   const composition = matchComposition(scope, root);
@@ -76,7 +83,7 @@ export function matchLinearModule(
   if (!gain.matched) return deeper(gain, 10);
   const lora = matchLowRank(scope, uncast(scope, loraValue));
   if (!lora.matched) return deeper(lora, 20);
-  const base = matchBase(context, baseValue);
+  const base = matchBase(context, baseValue, matchLayer);
   if (!base.matched) return deeper(base, 30);
 
   const layer = innermostLayer(base.value);
@@ -110,18 +117,23 @@ export function baseOutput(base: LinearBase): string {
   return base.kind === 'layer' ? base.layer.output : base.output;
 }
 
-function matchBase(context: FusionContext, value: string): MatchResult<LinearBase> {
+/** A base layer, or another adapter's result. */
+export function matchBase(
+  context: FusionContext,
+  value: string,
+  matchLayer: (scope: MatchScope, value: string) => MatchResult<LinearLayer>,
+): MatchResult<LinearBase> {
   const output = uncast(context.scope, value);
   const module = context.moduleOf(output);
   if (module !== undefined) {
     return matched({ kind: 'adapted', output, module: module as LinearModule });
   }
-  const layer = matchLinearLayer(context.scope, output);
+  const layer = matchLayer(context.scope, output);
   return layer.matched ? matched({ kind: 'layer', layer: layer.value }) : layer;
 }
 
 /** The result: the sum, or behind it what casts it back to the base's type, as long as nothing else reads the sum. */
-function matchOutput(scope: MatchScope, root: NodeProto, baseType: number | undefined): string {
+export function matchOutput(scope: MatchScope, root: NodeProto, baseType: number | undefined): string {
   let output = root.output[0] ?? '';
   while (!scope.isOutput(output)) {
     const [reader, ...others] = scope.readers(output);

@@ -2,6 +2,7 @@
 import type { NodeProto } from '@ort-dora/onnx';
 import type { Eye } from '../match/eye.js';
 import type { Gain } from '../match/gain.js';
+import type { LayerForm } from '../match/linear-layer.js';
 import type { LinearProduct } from '../match/product.js';
 import { type MatchResult, matched, mismatch } from '../match/result.js';
 import { type MatrixTrace, plain, unwiden } from '../match/trace.js';
@@ -14,8 +15,8 @@ import type { StoredMatrix } from '../tensors/stored-tensor.js';
 import type { FusionContext } from './fusion.js';
 import { baseOutput, innermostLayer, type LinearModule, type ProvenLinearModule } from './linear-module.js';
 
-const PROVED = matched(undefined);
-type Proof = MatchResult<undefined>;
+export const PROVED = matched(undefined);
+export type Proof = MatchResult<undefined>;
 
 /** Proves a module: shapes and types first, then constants, the cheap ones before those that mean reading weights. */
 export async function proveLinearModule(
@@ -44,17 +45,23 @@ export async function proveLinearModule(
     scaling: module.composition.scaling,
     ...types.value,
     bias: bias.value,
+    channels: { axis: -1 },
+    isLinear: true,
+    adapterFactor: 1,
   });
 }
 
-interface Shapes {
+export interface Shapes {
   readonly outFeatures: number;
   readonly inFeatures: number;
   readonly rank: number;
 }
 
+/** Layers whose result has all its axes, whatever the rank of their input. */
+const ANY_RANK: ReadonlySet<LayerForm> = new Set<LayerForm>(['Gemm', 'Gemm+bias', 'Gather', 'Gather+Mul']);
+
 /** W `[out, in]`, A `[r, in]`, B `[out, r]`, m and g of `out` elements, and activations with at least two axes. */
-function proveShapes({ scope }: FusionContext, module: LinearModule): MatchResult<Shapes> {
+export function proveShapes({ scope }: FusionContext, module: LinearModule): MatchResult<Shapes> {
   const { root, lora, gain } = module;
   const layer = innermostLayer(module.base);
   const shapeOf = (trace: MatrixTrace) => {
@@ -83,7 +90,7 @@ function proveShapes({ scope }: FusionContext, module: LinearModule): MatchResul
     return mismatch(`"${gainValue}" [${gainShape ?? '?'}] does not have one element per output`, root);
   }
   const xRank = scope.shape(layer.x)?.length;
-  if (layer.form !== 'Gemm' && layer.form !== 'Gemm+bias' && (xRank === undefined || xRank < 2)) {
+  if (!ANY_RANK.has(layer.form) && (xRank === undefined || xRank < 2)) {
     return mismatch(
       xRank === undefined
         ? `the rank of "${layer.x}" is not known, and one of 1 would make the result a row`
@@ -95,7 +102,7 @@ function proveShapes({ scope }: FusionContext, module: LinearModule): MatchResul
 }
 
 /** Types, and the value in which the base has the result's type. */
-function proveTypes(
+export function proveTypes(
   { scope }: FusionContext,
   module: LinearModule,
 ): MatchResult<Pick<ProvenLinearModule, 'types' | 'baseValue'>> {
@@ -103,7 +110,8 @@ function proveTypes(
   const layer = innermostLayer(module.base);
   const typeOf = (value: string) => floatType(scope.elementType(value));
   const weight = typeOf(layer.weight.value);
-  if (weight === undefined || typeOf(layer.x) !== weight || typeOf(layer.output) !== weight) {
+  const looksUp = layer.form === 'Gather' || layer.form === 'Gather+Mul';
+  if (weight === undefined || !(looksUp || typeOf(layer.x) === weight) || typeOf(layer.output) !== weight) {
     return mismatch('the base layer does not have one float type that the operators know', layer.nodes[0]);
   }
   const result = typeOf(module.output);
@@ -129,7 +137,7 @@ function proveTypes(
   return matched({ types: { result, weight, adapter, magnitude }, baseValue });
 }
 
-function proveScaling({ gain, composition, root }: LinearModule): Proof {
+export function proveScaling({ gain, composition, root }: LinearModule): Proof {
   const { scaling } = composition;
   if (!Number.isFinite(scaling)) return mismatch(`the scaling ${scaling} is not finite`, root);
   if (Math.fround(scaling) !== scaling) return mismatch(`the scaling ${scaling} is not a float32 number`, root);
@@ -140,7 +148,7 @@ function proveScaling({ gain, composition, root }: LinearModule): Proof {
 }
 
 /** The adapter reads what the layer reads, or a wider copy of it. */
-function proveInput({ scope }: FusionContext, module: LinearModule): Proof {
+export function proveInput({ scope }: FusionContext, module: LinearModule): Proof {
   const layer = innermostLayer(module.base);
   const x = plain(scope, layer.x);
   if (unwiden(scope, module.lora.x) !== x && unwiden(scope, module.lora.x) !== unwiden(scope, x)) {
@@ -201,7 +209,7 @@ async function proveRecomputed(context: FusionContext, module: LinearModule, pro
   return same ? PROVED : mismatch('the base term is computed with another weight than the layer', product.node);
 }
 
-async function proveExcess(context: FusionContext, module: LinearModule): Promise<Proof> {
+export async function proveExcess(context: FusionContext, module: LinearModule): Promise<Proof> {
   const { excess, gain, root } = module.composition;
   if (excess.kind === 'computed') return PROVED;
   const stored = context.tensor(unwiden(context.scope, excess.value));
@@ -211,7 +219,7 @@ async function proveExcess(context: FusionContext, module: LinearModule): Promis
 }
 
 /** The norm is that of the same W, A and B that the layer and the adapter's path use. */
-async function proveNorm(
+export async function proveNorm(
   context: FusionContext,
   module: LinearModule,
   norm: Gain,
@@ -287,7 +295,7 @@ async function proveFolded(
 }
 
 /** One value and one orientation, or two stored matrices with the same numbers. */
-async function proveSameMatrix(context: FusionContext, left: MatrixTrace, right: MatrixTrace): Promise<boolean> {
+export async function proveSameMatrix(context: FusionContext, left: MatrixTrace, right: MatrixTrace): Promise<boolean> {
   if (left.source === right.source) return left.sourceTransposed === right.sourceTransposed;
   const a = matrixOf(context, left);
   const b = matrixOf(context, right);

@@ -20,6 +20,7 @@ export async function rewriteLinearModule(
   const layer = innermostLayer(module.base);
   const asLinear =
     settings.form === 'linear' &&
+    module.isLinear &&
     module.base.kind === 'layer' &&
     module.types.weight === module.types.result &&
     editor.wouldDie(module.output, layer.nodes);
@@ -32,7 +33,7 @@ export async function rewriteLinearModule(
   const gain = await writeGain(context, module, source);
   const inputs = asLinear
     ? [layer.x, layer.weight.value, module.lora.loraA.value, module.lora.loraB.value, gain]
-    : [module.baseValue, module.lora.output, gain];
+    : [module.baseValue, adapterResult(context, module), gain];
   if (module.bias !== undefined) inputs.push(biasOfResultType(context, module, module.bias));
   const overload = editor.replaceByOperator(module.output, form, {
     inputs,
@@ -52,6 +53,7 @@ export async function rewriteLinearModule(
     },
     weightShape: [module.outFeatures, module.inFeatures],
     bias: module.bias !== undefined,
+    ...(module.adapterFactor === 1 ? {} : { adapterFactor: module.adapterFactor }),
     layouts: layouts(module),
     scale: source.scale,
     values: {
@@ -61,6 +63,7 @@ export async function rewriteLinearModule(
       weight: layer.weight.value,
       loraA: module.lora.loraA.value,
       loraB: module.lora.loraB.value,
+      lora: module.lora.output,
       magnitude: module.gain.kind === 'norm' ? module.gain.norm.magnitude : null,
       bias: module.bias ?? null,
       gain,
@@ -84,7 +87,7 @@ function composeForm(module: ProvenLinearModule): DoraComposeForm {
     base: module.types.result,
     lora: module.types.adapter,
     bias: module.bias === undefined ? 'none' : 'inBase',
-    channels: { axis: -1 },
+    channels: module.channels,
   };
 }
 
@@ -100,6 +103,11 @@ function exportForm({ gain, base }: ProvenLinearModule): ExportForm {
   const { delta } = gain.norm;
   const kind = delta.kind === 'constant' ? 'constantDelta' : (delta.eye?.kind ?? 'direct');
   return { norm: 'full', delta: kind, base: layerForm };
+}
+
+/** ℓ as DoraCompose takes it: times the scale of the embedding, where that has one. */
+function adapterResult({ editor }: RewriteContext, { output, lora, types, adapterFactor }: ProvenLinearModule) {
+  return adapterFactor === 1 ? lora.output : editor.insertScaled(output, lora.output, adapterFactor, types.adapter);
 }
 
 /** The bias as an operator of the result's type takes it. */
@@ -140,7 +148,12 @@ async function writeGain(context: RewriteContext, module: ProvenLinearModule, so
   if (source.scale === 'runtime') {
     const { weight } = innermostLayer(module.base);
     return editor.insertOperator(module.output, scaleForm(module), {
-      inputs: [weight.value, module.lora.loraA.value, module.lora.loraB.value, source.magnitude],
+      inputs: scaleInputs(
+        context,
+        module,
+        [weight.value, module.lora.loraA.value, module.lora.loraB.value],
+        source.magnitude,
+      ),
       output: name,
       scaling: module.scaling,
       name: `${path}/DoraScale${adapter === undefined ? '' : `/${adapter}`}`,
@@ -158,6 +171,20 @@ async function computedGain({ compute, path }: RewriteContext, request: NormRequ
   const values = compute === undefined ? new Float32Array(request.outFeatures) : await compute(request);
   if (values.length === request.outFeatures) return values;
   throw new RewriteError('norm', `${path}: the norm has ${values.length} elements, W ${request.outFeatures} outputs`);
+}
+
+/** W, A, B and m as DoraScale takes them: the weights of convolutions as matrices with a row an output. */
+function scaleInputs(
+  { editor }: RewriteContext,
+  { output, channels }: ProvenLinearModule,
+  matrices: readonly string[],
+  magnitude: string,
+): string[] {
+  if (channels.axis === -1) return [...matrices, magnitude];
+  return [
+    ...matrices.map((matrix) => editor.insertReshape(output, matrix, [0, -1])),
+    editor.insertReshape(output, magnitude, [-1]),
+  ];
 }
 
 function scaleForm(module: ProvenLinearModule): DoraScaleForm {

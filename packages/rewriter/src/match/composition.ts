@@ -121,9 +121,10 @@ function isScalar(scope: MatchScope, value: string): boolean {
   return constantScalar(scope, value) !== undefined;
 }
 
-/** A product's factors: constants of one element multiplied into one number, and the rest in order. */
-function factorsOf(scope: MatchScope, value: string) {
+/** A product's factors: constants of one element, their product, and the rest in order. */
+export function factorsOf(scope: MatchScope, value: string) {
   const factors: string[] = [];
+  const numbers: number[] = [];
   const nodes: NodeProto[] = [];
   let scaling = 1;
   const pending = [value];
@@ -132,6 +133,7 @@ function factorsOf(scope: MatchScope, value: string) {
     const number = constantScalar(scope, factor);
     if (number !== undefined) {
       scaling *= number;
+      numbers.push(number);
       continue;
     }
     const node = scope.producer(uncast(scope, factor));
@@ -142,10 +144,10 @@ function factorsOf(scope: MatchScope, value: string) {
       factors.push(plain(scope, factor));
     }
   }
-  return { factors, scaling, nodes };
+  return { factors, numbers, scaling, nodes };
 }
 
-function bothOrders(pair: readonly string[]): (readonly [string, string])[] {
+export function bothOrders(pair: readonly string[]): (readonly [string, string])[] {
   const [first = '', second = ''] = pair;
   return [
     [first, second],

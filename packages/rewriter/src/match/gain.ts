@@ -78,7 +78,7 @@ function reducedAxis(scope: MatchScope, node: NodeProto): number | undefined {
 }
 
 /** `D·s` in either order; `D` alone is scaled by 1. */
-function matchScaled(scope: MatchScope, value: string): { readonly value: string; readonly scaling: number } {
+export function matchScaled(scope: MatchScope, value: string): { readonly value: string; readonly scaling: number } {
   const node = scope.producer(uncast(scope, value));
   if (node === undefined || !isStandard(node, 'Mul')) return { value, scaling: 1 };
   const [left = '', right = ''] = node.input;

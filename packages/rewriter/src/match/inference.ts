@@ -103,6 +103,16 @@ const reshape: Rule = (node, [first = {}], known) => {
   return [{ elementType: first.elementType, shape: sizes.map((size) => (size === -1 ? missing : size)) }];
 };
 
+const flatten: Rule = (node, [first = {}]) => {
+  const axis = intAttribute(node, 'axis') ?? 1;
+  return [
+    {
+      elementType: first.elementType,
+      shape: [product(first.shape?.slice(0, axis)), product(first.shape?.slice(axis))],
+    },
+  ];
+};
+
 const axesOf = (node: NodeProto, known: KnownValues, input: number): readonly number[] | undefined =>
   intsAttribute(node, 'axes') ?? ((node.input[input] ?? '') === '' ? undefined : known.integers(node.input[input]!));
 
@@ -261,7 +271,7 @@ const RULES: ReadonlyMap<string, Rule> = new Map<string, Rule>([
   ['Pow', pow],
   ['EyeLike', eyeLike],
   ['Shape', (_, [first = {}]) => [{ elementType: DataType.INT64, shape: [first.shape?.length] }]],
-  ['Flatten', (_, [first = {}]) => [{ elementType: first.elementType, shape: [undefined, undefined] }]],
+  ['Flatten', flatten],
   ['Range', range],
 ]);
 

@@ -14,9 +14,16 @@ export interface LinearLayer {
   readonly weight: MatrixTrace;
   readonly bias: string | undefined;
   /** How the exporter wrote it. */
-  readonly form: 'MatMul' | 'MatMul+Add' | 'Gemm' | 'Gemm+bias';
+  readonly form: LayerForm;
   readonly nodes: readonly NodeProto[];
 }
+
+/** Ways to write a layer: linear, over flattened axes (transformers' Conv1D), an embedding, a convolution. */
+export type LayerForm =
+  | ('MatMul' | 'MatMul+Add' | 'Gemm' | 'Gemm+bias')
+  | ('Reshape+Gemm' | 'Reshape+Gemm+bias')
+  | ('Gather' | 'Gather+Mul')
+  | ('Conv' | 'Conv+bias');
 
 /** Matches a linear layer: MatMul or Gemm, with the bias in the Gemm, in an Add on either side, or without. */
 export function matchLinearLayer(scope: MatchScope, value: string): MatchResult<LinearLayer> {

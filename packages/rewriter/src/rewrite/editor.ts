@@ -11,6 +11,7 @@ import {
 import { type BodyOptions, bodyName, type FloatType, type OperatorForm } from '../functions/form.js';
 import { FORM_METADATA, operatorFunction, operatorNode } from '../functions/function.js';
 import { DATA_TYPE } from '../tensors/elements.js';
+import { float32Tensor, int64Tensor } from '../tensors/make.js';
 import { tensorBytes } from '../tensors/numbers.js';
 
 /** What a fusion may do to the graph it works on. Nothing that anything else reads is ever removed. */
@@ -23,6 +24,10 @@ export interface GraphEditor {
   addConstant(before: string, tensor: TensorProto): string;
   /** Adds a cast in front of the producer of `before`; returns the name that its output got. */
   insertCast(before: string, value: string, type: FloatType): string;
+  /** Adds a product with a number in front of the producer of `before`; returns the name that its output got. */
+  insertScaled(before: string, value: string, factor: number, type: FloatType): string;
+  /** Adds a Reshape in front of the producer of `before` (0 keeps a size); returns the name that its output got. */
+  insertReshape(before: string, value: string, shape: readonly number[]): string;
   /** Adds an operator in front of the producer of `before`; returns the name that its output got. */
   insertOperator(before: string, form: OperatorForm, call: OperatorCall & { readonly output: string }): string;
   /** Computes `output` by an operator instead, and removes what is unread from then on; returns the overload used. */
@@ -103,6 +108,21 @@ export class ScopeEditor implements GraphEditor {
     return output;
   }
 
+  insertScaled(before: string, value: string, factor: number, type: FloatType): string {
+    const output = this.view.freshName(`${value}.scaled`);
+    const number = this.addConstant(before, float32Tensor(`${value}.scale`, [], Float32Array.of(factor)));
+    const scale = type === 'float32' ? number : this.insertCast(before, number, type);
+    this.#insert(before, makeNode('Mul', [value, scale], [output], { name: output }));
+    return output;
+  }
+
+  insertReshape(before: string, value: string, shape: readonly number[]): string {
+    const output = this.view.freshName(`${value}.reshaped`);
+    const target = this.addConstant(before, int64Tensor(`${value}.shape`, [shape.length], shape));
+    this.#insert(before, makeNode('Reshape', [value, target], [output], { name: output }));
+    return output;
+  }
+
   insertOperator(before: string, form: OperatorForm, call: OperatorCall & { readonly output: string }): string {
     const output = this.view.freshName(call.output);
     this.#insert(before, this.#operator(form, call, output, this.#producer(before)));
@@ -153,9 +173,12 @@ export class ScopeEditor implements GraphEditor {
   #dying(root: NodeProto): ReadonlySet<NodeProto> {
     const dying = new Set<NodeProto>();
     const isIdle = ({ scope, node }: Use & { kind: 'node' }) => node.output.every((value) => !scope.isUsed(value));
-    const isUnread = (value: string) =>
-      value === '' ||
-      this.scope.uses(value).every((use) => use.kind === 'node' && (dying.has(use.node) || isIdle(use)));
+    const isUnread = (value: string) => {
+      for (const use of value === '' ? [] : this.scope.eachUse(value)) {
+        if (use.kind !== 'node' || !(dying.has(use.node) || isIdle(use))) return false;
+      }
+      return true;
+    };
     const pending = [root];
     for (let node = pending.pop(); node !== undefined; node = pending.pop()) {
       dying.add(node);

@@ -1,3 +1,4 @@
+export { attachBank, type BankModuleReport, type BankOptions, type BankReport } from './attach/attach-bank.js';
 export {
   type AttachFile,
   type AttachOptions,

@@ -168,7 +168,8 @@ function reportOf(
   };
 }
 
-function baseForm({ node, bias, weight }: BaseLayer): FusedModuleReport['form']['base'] {
+/** How the exporter had written a layer. */
+export function baseForm({ node, bias, weight }: BaseLayer): FusedModuleReport['form']['base'] {
   if (weight.quantizedBy !== undefined) return weight.quantizedBy;
   switch (node.opType) {
     case 'MatMul':

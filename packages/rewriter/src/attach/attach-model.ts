@@ -103,7 +103,8 @@ async function searchFile(
   return { file: basename(input), found: found.map(({ target, fit }) => ({ path: target.path, fit })), problems };
 }
 
-async function openLayers(file: ModelFile): Promise<BaseModel> {
+/** The layers of an opened model. */
+export async function openLayers(file: ModelFile): Promise<BaseModel> {
   const tensors = fileTensors(file);
   return openBase(file.model, tensors, await readSmallTensors(file.model, tensors));
 }

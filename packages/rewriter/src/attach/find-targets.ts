@@ -172,7 +172,7 @@ function fitsShape({ weightShape }: Target, layer: BaseLayer): boolean {
 }
 
 /** One stored tensor, or two with the same numbers (each branch of an If may have its own copy). */
-async function sameWeight(left: BaseLayer, right: BaseLayer, signal: AbortSignal | undefined): Promise<boolean> {
+export async function sameWeight(left: BaseLayer, right: BaseLayer, signal: AbortSignal | undefined): Promise<boolean> {
   const [a, b] = [left, right].map(({ facts, weight }) => facts.constant(weight.source));
   if (a !== undefined && a === b) return left.weight.quantizedBy === right.weight.quantizedBy;
   if (

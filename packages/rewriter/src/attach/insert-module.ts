@@ -50,7 +50,7 @@ export async function insertModule(
   layers: readonly BaseLayer[],
 ): Promise<{ readonly inserted: readonly InsertedLayer[]; readonly gain: Float32Array | undefined }> {
   const [first] = layers as [BaseLayer];
-  for (const layer of layers) refuseUnsupported(module, layer);
+  for (const layer of layers) refuseUnsupported(module.path, layer);
   const type = typeOf(first);
   const [loraA, loraB] = inOperatorType(type, module.loraA, module.loraB) as [FloatTensor, FloatTensor];
   const { path, magnitude } = module;
@@ -125,7 +125,8 @@ export function typeOf({ facts, product, weight }: BaseLayer): FloatType {
   return floatType(facts.elementType(product)) ?? weight.type;
 }
 
-function refuseUnsupported({ path, rank, loraA }: AttachModule, layer: BaseLayer): void {
+/** @throws RewriteError `attach` where the operators do not compute what PEFT would with an adapter at this layer. */
+export function refuseUnsupported(path: string, layer: BaseLayer): void {
   const refuse = (what: string) => new RewriteError('attach', `${path}: ${what}`);
   if (layer.kind === 'linear' && layer.facts.shape(layer.x)?.length === 1) {
     throw refuse('the layer reads a single vector, of which the operators would make a row');
@@ -133,8 +134,9 @@ function refuseUnsupported({ path, rank, loraA }: AttachModule, layer: BaseLayer
   if (layer.kind !== 'conv') return;
   const group = intAttribute(layer.node, 'group') ?? 1;
   if (group !== 1) throw refuse(`adapters on convolutions in ${group} groups are not attached`);
+  const kernel = layer.weightShape.slice(2);
   const dilations = intsAttribute(layer.node, 'dilations') ?? [];
-  if (loraA.dims.slice(2).some((size, axis) => size > 1 && (dilations[axis] ?? 1) !== 1)) {
+  if (kernel.some((size, axis) => size > 1 && (dilations[axis] ?? 1) !== 1)) {
     throw refuse(
       'adapters on dilated convolutions are not attached: PEFT makes their A without dilation, and cannot run them',
     );
@@ -143,7 +145,6 @@ function refuseUnsupported({ path, rank, loraA }: AttachModule, layer: BaseLayer
   if (padding !== undefined && new TextDecoder().decode(padding) !== 'NOTSET') {
     throw refuse('the convolution pads by auto_pad; only explicit pads are known');
   }
-  if (rank < 1) throw refuse(`rank ${rank}`);
 }
 
 /** m / ‖W + s·B·A‖ on the stored or dequantized W, or ones without m. */

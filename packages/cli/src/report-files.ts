@@ -17,14 +17,21 @@ export interface ReportPaths {
 export interface ReportContext {
   /** The command that made the report, as it was typed. */
   readonly command: string;
-  readonly bytes: { readonly before: number; readonly after: number };
+  /** Asked for the page alone, since it takes another look at every model. */
+  readonly bytes: () => Promise<ModelBytes>;
+}
+
+export interface ModelBytes {
+  readonly before: number;
+  readonly after: number;
 }
 
 /** Writes the reports that were asked for. Each is there as a whole or not at all. */
 export async function writeReports(report: FullReport, paths: ReportPaths, context: ReportContext): Promise<void> {
   if (paths.report !== undefined) await writeWhole(paths.report, `${JSON.stringify(report, null, 2)}\n`);
   if (paths.html !== undefined) {
-    await writeWhole(paths.html, reportPage(report, { ...context, versions: versions() }));
+    const { command, bytes } = context;
+    await writeWhole(paths.html, reportPage(report, { command, bytes: await bytes(), versions: versions() }));
   }
 }
 
@@ -37,7 +44,8 @@ function versions(): Record<string, string> {
   };
 }
 
-async function writeWhole(path: string, text: string): Promise<void> {
+/** Writes a text file, whole or not at all; its folder is made. */
+export async function writeWhole(path: string, text: string): Promise<void> {
   const place = resolve(path);
   await mkdir(dirname(place), { recursive: true });
   const partial = `${place}.partial-${process.pid}`;
@@ -50,7 +58,7 @@ async function writeWhole(path: string, text: string): Promise<void> {
 }
 
 /** Sizes of the models and their external data, before and after. */
-export async function modelBytes(set: ModelSet, out: string): Promise<ReportContext['bytes']> {
+export async function modelBytes(set: ModelSet, out: string): Promise<ModelBytes> {
   const written = set.kind === 'file' ? [out] : set.models.map((model) => join(out, relative(set.root, model)));
   return { before: await totalBytes(set.models), after: await totalBytes(written) };
 }

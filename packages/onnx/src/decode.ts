@@ -1,4 +1,6 @@
+import { defer } from './deferred.js';
 import { OnnxError } from './errors.js';
+import { RepeatedStrings } from './repeated-strings.js';
 import type { Field, Schema } from './schema.js';
 import { addSource, type Origin, sourceOf } from './source.js';
 import {
@@ -39,7 +41,7 @@ const VALUE_HEAP_BYTES = 32;
  */
 export function decodeMessage<T extends object>(schema: Schema<T>, bytes: Uint8Array, limits: DecodeLimits = {}): T {
   const buffer = asPlainBytes(bytes);
-  const decoder = new Decoder(buffer, limits);
+  const decoder = new Decoder(buffer, limits, new RepeatedStrings(buffer));
   try {
     return decoder.message(schema as Schema<object>, buffer.length, 1) as T;
   } catch (cause) {
@@ -63,11 +65,13 @@ class Decoder {
   readonly #maxDepth: number;
   readonly #maxHeapBytes: number;
   readonly #origins = new Map<Schema<object>, Origin>();
+  readonly #strings: RepeatedStrings | undefined;
   #heapBytes = 0;
 
-  constructor(buffer: Uint8Array, limits: DecodeLimits) {
+  constructor(buffer: Uint8Array, limits: DecodeLimits, strings?: RepeatedStrings) {
     this.#buffer = buffer;
     this.#reader = createReader(buffer);
+    this.#strings = strings;
     this.#maxDepth = limits.maxDepth ?? DEFAULT_MAX_DEPTH;
     this.#maxHeapBytes = limits.maxHeapBytes ?? DEFAULT_MAX_HEAP_BYTES;
   }
@@ -78,21 +82,15 @@ class Decoder {
 
   /** Reads fields from the reader's position to `end`, into `into` where the message comes in parts. */
   message(schema: Schema<object>, end: number, depth: number, into?: Record<string, unknown>): object {
-    if (depth > this.#maxDepth) {
-      throw new OnnxError(
-        'limit',
-        `messages nest deeper than ${this.#maxDepth}`,
-        {},
-        { todo: 'raise limits.maxDepth' },
-      );
-    }
+    this.#checkDepth(depth);
     this.#spend(OBJECT_HEAP_BYTES + FIELD_HEAP_BYTES * schema.fields.length);
     const reader = this.#reader;
-    const message = into ?? (schema.create() as Record<string, unknown>);
+    const message = into ?? (schema.createBare() as Record<string, unknown>);
     this.#remember(message, schema, reader.pos, end);
     const outerEnd = reader.len;
     reader.len = end;
     let stored: Map<Field, NumberToken[]> | undefined;
+    let put: Field[] | undefined;
     while (reader.pos < end) {
       const tag = reader.tag();
       const wireType = tag & 7;
@@ -108,10 +106,17 @@ class Decoder {
           if (tokens === undefined) stored.set(field, [token]);
           else tokens.push(token);
         }
+      } else if (field.deferred) {
+        this.#pass(field, depth);
+        put ??= [];
+        if (!put.includes(field)) put.push(field);
       } else if (field.kind === 'message') {
         this.#submessage(schema, message, field, depth);
       } else {
-        const value = readScalar(reader, field.kind);
+        const value =
+          field.kind === 'string' && this.#strings !== undefined
+            ? this.#strings.read(reader)
+            : readScalar(reader, field.kind);
         this.#spend(typeof value === 'string' ? VALUE_HEAP_BYTES + value.length : VALUE_HEAP_BYTES);
         if (field.repeated) (message[field.name] as unknown[]).push(value);
         else {
@@ -121,8 +126,42 @@ class Decoder {
       }
     }
     if (stored !== undefined) for (const [field, tokens] of stored) this.#store(message, field, tokens);
+    for (const field of schema.deferred) {
+      if (put?.includes(field)) defer(message, field, readField);
+      else message[field.name] = [];
+    }
     reader.len = outerEnd;
     return message;
+  }
+
+  /** Passes over a message whose decoding is deferred; what could be wrong with it is found now. */
+  #pass(field: Field, depth: number): void {
+    const reader = this.#reader;
+    const end = this.#lengthPrefix();
+    this.#checkDepth(depth + 1);
+    this.#spend(OBJECT_HEAP_BYTES + FIELD_HEAP_BYTES * field.message().fields.length + end - reader.pos);
+    const outerEnd = reader.len;
+    reader.len = end;
+    while (reader.pos < end) {
+      const tag = reader.tag();
+      reader.skipType(tag & 7, 0, tag >>> 3);
+    }
+    reader.len = outerEnd;
+  }
+
+  /** The elements of a repeated field of messages within a range of the buffer. */
+  elements(field: Field, start: number, end: number): object[] {
+    const reader = this.#reader;
+    const found: object[] = [];
+    reader.pos = start;
+    reader.len = end;
+    while (reader.pos < end) {
+      const tag = reader.tag();
+      if (tag >>> 3 === field.number && accepts(field, tag & 7)) {
+        found.push(this.message(field.message(), this.#lengthPrefix(), 1));
+      } else reader.skipType(tag & 7, 0, tag >>> 3);
+    }
+    return found;
   }
 
   #submessage(schema: Schema<object>, message: Record<string, unknown>, field: Field, depth: number): void {
@@ -191,6 +230,11 @@ class Decoder {
     }
   }
 
+  #checkDepth(depth: number): void {
+    if (depth <= this.#maxDepth) return;
+    throw new OnnxError('limit', `messages nest deeper than ${this.#maxDepth}`, {}, { todo: 'raise limits.maxDepth' });
+  }
+
   #spend(bytes: number): void {
     this.#heapBytes += bytes;
     if (this.#heapBytes > this.#maxHeapBytes) {
@@ -202,6 +246,17 @@ class Decoder {
       );
     }
   }
+}
+
+/** A deferred field of a decoded message; decoding has been over its bytes once, so nothing can be wrong with them. */
+function readField(message: object, field: Field): object[] {
+  const { buffer, ranges } = sourceOf(message)!;
+  const decoder = new Decoder(buffer, {});
+  const found: object[] = [];
+  for (let range = 0; range < ranges.length; range += 2) {
+    found.push(...decoder.elements(field, ranges[range]!, ranges[range + 1]!));
+  }
+  return found;
 }
 
 /** The other fields of the oneof that `field` belongs to become absent. */

@@ -1,3 +1,4 @@
+import { isDeferred } from './deferred.js';
 import { OnnxError } from './errors.js';
 import type { Field, Schema } from './schema.js';
 import { hasSource, type Source, sourceOf } from './source.js';
@@ -243,8 +244,8 @@ class Encoder {
       const index = tokens[token + FIELD]!;
       if (index < 0) continue;
       const field = schema.fields[index]!;
+      if (field.store !== undefined || isDeferred(message, field)) continue;
       const value = message[field.name];
-      if (field.store !== undefined) continue;
       if (!field.repeated) {
         if (field.oneof !== undefined) clearStates(schema, state, field);
         state[index] = this.#equalsToken(field, value, source, token) ? SAME : DIFFERS;
@@ -255,6 +256,7 @@ class Encoder {
     }
     let changed: boolean[] | undefined;
     for (const field of schema.fields) {
+      if (isDeferred(message, field)) continue;
       const value = message[field.name];
       let same: boolean;
       if (field.store !== undefined) same = this.#sameStore(field, value, source, base, end);

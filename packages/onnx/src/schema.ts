@@ -21,6 +21,8 @@ export interface Field {
   readonly oneof: string | undefined;
   /** The schema of a field of kind 'message'; a function, since messages refer to one another in circles. */
   readonly message: () => Schema<object>;
+  /** Decoded when it is first read (deferred.ts): of messages that are elements of a repeated field only. */
+  readonly deferred: boolean;
   /** Place in {@link Schema.fields}. */
   readonly index: number;
 }
@@ -33,12 +35,16 @@ export interface Schema<T extends object> {
   readonly hasOneof: boolean;
   /** A message with nothing in it. */
   readonly create: () => T;
+  /** The fields that are decoded when they are first read, and a message with nothing in it that lacks them. */
+  readonly deferred: readonly Field[];
+  readonly createBare: () => Partial<T>;
 }
 
 interface FieldOptions {
   readonly repeated?: true;
   readonly store?: TypedStore;
   readonly oneof?: string;
+  readonly deferred?: true;
 }
 // biome-ignore lint/suspicious/noExplicitAny: rows of one table refer to schemas of every message
 type FieldType = ScalarKind | (() => Schema<any>);
@@ -48,6 +54,7 @@ function schema<T extends object>(
   name: string,
   create: () => T,
   rows: { readonly [K in keyof Required<T>]: FieldRow },
+  createBare: () => Partial<T> = create,
 ): Schema<T> {
   const fields = Object.entries<FieldRow>(rows)
     .sort(([, a], [, b]) => a[0] - b[0])
@@ -60,12 +67,14 @@ function schema<T extends object>(
         store: options?.store,
         oneof: options?.oneof,
         message: typeof type === 'function' ? type : noMessage,
+        deferred: options?.deferred === true,
         index,
       };
     });
   const byNumber: (Field | undefined)[] = new Array(fields[fields.length - 1]!.number + 1).fill(undefined);
   for (const field of fields) byNumber[field.number] = field;
-  return { name, fields, byNumber, create, hasOneof: fields.some((field) => field.oneof !== undefined) };
+  const hasOneof = fields.some((field) => field.oneof !== undefined);
+  return { name, fields, byNumber, create, hasOneof, deferred: fields.filter((field) => field.deferred), createBare };
 }
 
 function noMessage(): never {
@@ -73,6 +82,7 @@ function noMessage(): never {
 }
 
 const many = { repeated: true } as const;
+const deferred = { repeated: true, deferred: true } as const;
 const value = { oneof: 'value' } as const;
 const stored = (store: TypedStore) => ({ repeated: true, store }) as const;
 
@@ -143,20 +153,21 @@ export const GRAPH: Schema<onnx.GraphProto> = schema(
   },
 );
 
+const bareNode = () => ({
+  input: [],
+  output: [],
+  name: undefined,
+  opType: undefined,
+  attribute: [],
+  docString: undefined,
+  domain: undefined,
+  overload: undefined,
+  deviceConfigurations: [],
+});
+
 export const NODE: Schema<onnx.NodeProto> = schema(
   'NodeProto',
-  (): onnx.NodeProto => ({
-    input: [],
-    output: [],
-    name: undefined,
-    opType: undefined,
-    attribute: [],
-    docString: undefined,
-    domain: undefined,
-    overload: undefined,
-    metadataProps: [],
-    deviceConfigurations: [],
-  }),
+  (): onnx.NodeProto => ({ ...bareNode(), metadataProps: [] }),
   {
     input: [1, 'string', many],
     output: [2, 'string', many],
@@ -166,9 +177,10 @@ export const NODE: Schema<onnx.NodeProto> = schema(
     docString: [6, 'string'],
     domain: [7, 'string'],
     overload: [8, 'string'],
-    metadataProps: [9, () => STRING_STRING_ENTRY, many],
+    metadataProps: [9, () => STRING_STRING_ENTRY, deferred],
     deviceConfigurations: [10, () => NODE_DEVICE_CONFIGURATION, many],
   },
+  bareNode,
 );
 
 export const ATTRIBUTE: Schema<onnx.AttributeProto> = schema(
@@ -215,15 +227,18 @@ export const ATTRIBUTE: Schema<onnx.AttributeProto> = schema(
   },
 );
 
+const bareValueInfo = () => ({ name: undefined, type: undefined, docString: undefined });
+
 export const VALUE_INFO: Schema<onnx.ValueInfoProto> = schema(
   'ValueInfoProto',
-  (): onnx.ValueInfoProto => ({ name: undefined, type: undefined, docString: undefined, metadataProps: [] }),
+  (): onnx.ValueInfoProto => ({ ...bareValueInfo(), metadataProps: [] }),
   {
     name: [1, 'string'],
     type: [2, () => TYPE],
     docString: [3, 'string'],
-    metadataProps: [4, () => STRING_STRING_ENTRY, many],
+    metadataProps: [4, () => STRING_STRING_ENTRY, deferred],
   },
+  bareValueInfo,
 );
 
 export const FUNCTION: Schema<onnx.FunctionProto> = schema(

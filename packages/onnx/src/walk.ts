@@ -20,9 +20,30 @@ function visitKind<T extends object>(
   visit: (message: T, path: () => string) => void,
 ) {
   const root = MODEL as unknown as Schema<object>;
-  visitMessages(root, model as unknown as Record<string, unknown>, [], (schema, message, trail) => {
-    if (schema.name === wanted.name) visit(message as T, () => formatTrail(trail));
+  visitMessages(root, model as unknown as Record<string, unknown>, [], leadsTo(wanted), (schema, message, trail) => {
+    if (schema === (wanted as Schema<object>)) visit(message as T, () => formatTrail(trail));
   });
+}
+
+/** Whether a message can hold, at whatever depth, a message of the wanted kind. */
+function leadsTo(wanted: Schema<object>): (schema: Schema<object>) => boolean {
+  const answers = new Map<Schema<object>, boolean>();
+  return (schema) => {
+    let answer = answers.get(schema);
+    if (answer === undefined) {
+      answer = partsOf(schema).has(wanted);
+      answers.set(schema, answer);
+    }
+    return answer;
+  };
+}
+
+/** A schema and those of the messages inside it. */
+function partsOf(schema: Schema<object>, parts = new Set<Schema<object>>()): ReadonlySet<Schema<object>> {
+  if (parts.has(schema)) return parts;
+  parts.add(schema);
+  for (const field of schema.fields) if (field.kind === 'message') partsOf(field.message(), parts);
+  return parts;
 }
 
 /** Property names and indices on the way to a message. */
@@ -32,20 +53,21 @@ function visitMessages(
   schema: Schema<object>,
   message: Record<string, unknown>,
   trail: Trail,
+  isOfUse: (schema: Schema<object>) => boolean,
   visit: (schema: Schema<object>, message: Record<string, unknown>, trail: Trail) => void,
 ): void {
   visit(schema, message, trail);
   for (const field of schema.fields) {
-    if (field.kind !== 'message') continue;
+    if (field.kind !== 'message' || !isOfUse(field.message())) continue;
     const value = message[field.name];
     if (value === undefined) continue;
     trail.push(field.name);
-    if (!field.repeated) visitMessages(field.message(), value as Record<string, unknown>, trail, visit);
+    if (!field.repeated) visitMessages(field.message(), value as Record<string, unknown>, trail, isOfUse, visit);
     else {
       const values = value as Record<string, unknown>[];
       for (let index = 0; index < values.length; index++) {
         trail.push(index);
-        visitMessages(field.message(), values[index]!, trail, visit);
+        visitMessages(field.message(), values[index]!, trail, isOfUse, visit);
         trail.pop();
       }
     }

@@ -78,7 +78,7 @@ async function rewrite(
     report = combine(set, reports);
     await writeReports(report, options, {
       command: typedCommand(model, out, options),
-      bytes: await modelBytes(set, out),
+      bytes: () => modelBytes(set, out),
     });
   } finally {
     progress.end();

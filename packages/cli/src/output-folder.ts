@@ -2,14 +2,49 @@
 
 import { chmod, copyFile, mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, relative, resolve } from 'node:path';
+import { CommandError } from './errors.js';
 import { externalFiles } from './external-files.js';
 import { exists, type ModelSet } from './models.js';
+
+/** A model, and where it is to be written. */
+export interface ModelPlace {
+  readonly input: string;
+  readonly output: string;
+}
+
+/**
+ * Writes all models of a set to OUT by `write`: a single file in place; a folder's models and its other files beside OUT
+ * first, and in place when all of it is there.
+ *
+ * @throws CommandError failed where OUT is the set itself
+ */
+export async function writeSet<T>(
+  set: ModelSet,
+  out: string,
+  write: (files: readonly ModelPlace[]) => Promise<T>,
+): Promise<T> {
+  if (set.kind === 'file') {
+    await mkdir(dirname(resolve(out)), { recursive: true });
+    return write([{ input: set.root, output: out }]);
+  }
+  if (resolve(out) === resolve(set.root)) {
+    throw new CommandError('failed', `OUT is the input itself (${out}), which is never changed: give another folder`);
+  }
+  const stage = await stageFolder(set, out);
+  try {
+    const written = await write(set.models.map((input) => ({ input, output: join(stage, relative(set.root, input)) })));
+    await placeFolder(stage, out);
+    return written;
+  } finally {
+    await rm(stage, { recursive: true, force: true });
+  }
+}
 
 /**
  * A new folder beside `out` that holds copies of everything in the set but the models and their external data: the
  * rewrite brings those.
  */
-export async function stageFolder(set: ModelSet, out: string): Promise<string> {
+async function stageFolder(set: ModelSet, out: string): Promise<string> {
   const place = resolve(out);
   await mkdir(dirname(place), { recursive: true });
   const stage = await mkdtemp(join(dirname(place), `.${basename(place)}.partial-`));
@@ -35,7 +70,7 @@ async function copyInto(stage: string, name: string, from: string): Promise<void
 }
 
 /** Moves what was staged to its place: the folder as a whole, or file by file into one that is there already. */
-export async function placeFolder(stage: string, out: string): Promise<void> {
+async function placeFolder(stage: string, out: string): Promise<void> {
   const place = resolve(out);
   if (!(await exists(place))) return rename(stage, place);
   const entries = await readdir(stage, { recursive: true, withFileTypes: true });

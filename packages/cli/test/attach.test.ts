@@ -4,8 +4,8 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { openAdapter } from '@ort-dora/adapters';
-import { openModel } from '@ort-dora/onnx';
+import { BANK_LAYOUT_METADATA, openAdapter, parseBankLayout } from '@ort-dora/adapters';
+import { getMetadata, openModel } from '@ort-dora/onnx';
 import { verifyModels } from '@ort-dora/verify';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { ortDora } from './support/program.js';
@@ -119,10 +119,36 @@ test('an export that has an adapter already is not adapted again', async () => {
   expect(stderr).toContain('adapted in this model already: attach to the export of the base');
 });
 
+test('--bank writes room for adapters into every file that has targets', async () => {
+  const out = join(folder, 'bank');
+  const json = join(folder, 'report.json');
+  const words = ['--bank', '3', '--max-rank', '8', '--targets', 'text_model.layers.1.mlp.up_proj,q_proj'];
+  const { code, stdout } = await ortDora('attach', demo, out, ...words, '--report', json);
+  expect(code).toBe(0);
+  expect(stdout).toContain('decoder_model_merged.onnx: 3 layers with room for 3 adapters of rank 8 at most');
+  expect(stdout).toContain('vision_encoder.onnx: 4 layers with room for 3 adapters of rank 8 at most');
+  const { models } = JSON.parse(readFileSync(json, 'utf8')) as { models: { bank: object | null }[] };
+  expect(models.map(({ bank }) => bank !== null)).toEqual([true, false, false, true]);
+  await using written = await openModel(join(out, 'onnx', 'decoder_model_merged.onnx'));
+  const layout = parseBankLayout(getMetadata(written.model, BANK_LAYOUT_METADATA)!, out);
+  expect([...layout.modules.keys()]).toEqual([
+    'model.text_model.layers.0.self_attn.q_proj',
+    'model.text_model.layers.1.mlp.up_proj',
+    'model.text_model.layers.1.self_attn.q_proj',
+  ]);
+});
+
 test.each([
   [['attach', decoder, reading, decoder], 1, 'the output is the input itself'],
   [['attach', decoder, join(demo, 'adapters'), 'out.onnx'], 1, 'adapter_config.json'],
-  [['attach', decoder, reading], 2, "missing required argument 'OUT'"],
+  [['attach', decoder, reading], 2, "missing argument 'OUT'"],
+  [['attach', demo, reading, demo], 1, 'OUT is the input itself'],
+  [['attach', decoder, reading, 'out.onnx', '--max-rank', '4'], 2, '--max-rank is for banks only'],
+  [['attach', decoder, 'out.onnx', '--bank', '4'], 2, '--bank needs --max-rank'],
+  [['attach', decoder, 'out.onnx', '--bank', '0', '--max-rank', '4'], 2, 'a whole number of at least 1'],
+  [['attach', decoder, reading, 'out.onnx', '--bank', '4', '--max-rank', '4'], 2, '--bank takes no ADAPTER_DIR'],
+  [['attach', decoder, 'out.onnx', '--bank', '4', '--max-rank', '4', '--verify'], 2, '--verify is for adapters only'],
+  [['attach', decoder, 'out.onnx', '--bank', '4', '--max-rank', '4', '--targets', 'x'], 1, 'a path that ends with x'],
   [['attach', decoder, reading, 'out.onnx', '--form', 'merged'], 2, '--form'],
 ])('%j ends with %i', async (argv, expected, message) => {
   const { code, stderr } = await ortDora(...argv);

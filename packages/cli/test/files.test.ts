@@ -91,7 +91,7 @@ test('the input is never the output', async () => {
   expect(code).toBe(1);
   expect(stderr).toMatch(/the output is the input itself/);
   expect(readFileSync(own).equals(readFileSync(linear))).toBe(true);
-  expect((await ortDora('rewrite', folder, folder)).stderr).toContain('OUT is MODEL itself');
+  expect((await ortDora('rewrite', folder, folder)).stderr).toContain('OUT is the input itself');
 });
 
 test('an output that cannot be written is one line and leaves nothing', async () => {

@@ -1,11 +1,18 @@
 /** `ort-dora attach`: puts a PEFT adapter onto the export of its base model, without another export. */
 
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
-import { basename, dirname, join, relative, resolve } from 'node:path';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
 import { type Adapter, openAdapter } from '@ort-dora/adapters';
-import { type AttachOptions, attachAdapter, type FusedModuleReport, type RewriteReport } from '@ort-dora/rewriter';
+import {
+  type AttachFile,
+  type AttachOptions,
+  attachAdapter,
+  type FusedModuleReport,
+  type RewriteReport,
+} from '@ort-dora/rewriter';
 import { type VerificationResult, verifyModels } from '@ort-dora/verify';
-import { Option } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
+import { attachEmptyBank, type BankCommandOptions } from '../attach-empty-bank.js';
 import { combine, type FullReport, type NamedReport } from '../combined-report.js';
 import { commandLine } from '../command-line.js';
 import { CommandError } from '../errors.js';
@@ -13,7 +20,7 @@ import { displayName, findModels, type ModelSet } from '../models.js';
 import { moduleSummary, moduleTable } from '../module-table.js';
 import { computeNorm } from '../norm-compute.js';
 import { jsonOption, type OutputOptions, printResult } from '../output.js';
-import { placeFolder, stageFolder } from '../output-folder.js';
+import { writeSet } from '../output-folder.js';
 import type { Register } from '../program.js';
 import { modelBytes, writeReports } from '../report-files.js';
 import { count } from '../table.js';
@@ -26,15 +33,21 @@ interface AttachCommandOptions extends OutputOptions {
   readonly form: 'linear' | 'compose';
   readonly target: 'auto' | 'cpu' | 'cuda';
   readonly compact?: boolean;
+  readonly bank?: number;
+  readonly maxRank?: number;
+  readonly targets?: readonly string[];
 }
 
 export const registerAttach: Register = (program, surroundings) => {
   program
     .command('attach')
     .description('put a PEFT adapter onto the export of its base model')
+    .usage(
+      '[options] <BASE> <ADAPTER_DIR> <OUT>\n       ort-dora attach [options] <BASE> <OUT> --bank <SLOTS> --max-rank <R>',
+    )
     .argument('<BASE>', 'an .onnx file, or a folder whose .onnx files hold the model together')
-    .argument('<ADAPTER_DIR>', "a folder that PEFT's save_pretrained wrote")
-    .argument('<OUT>', 'the file (or folder) to write')
+    .argument('<ADAPTER_DIR>', "a folder that PEFT's save_pretrained wrote; left out with --bank")
+    .argument('[OUT]', 'the file (or folder) to write')
     .option('--report <R.json>', 'write the report as JSON')
     .option('--html <R.html>', 'write the report as an HTML page')
     .option(
@@ -52,11 +65,65 @@ export const registerAttach: Register = (program, surroundings) => {
         .default('auto'),
     )
     .option('--compact', 'write only the weights that are still used')
+    .option('--bank <SLOTS>', 'write empty slots for that many adapters instead, filled while serving', parsePositive)
+    .option('--max-rank <R>', 'largest rank of an adapter in a bank', parsePositive)
+    .option(
+      '--targets <NAMES>',
+      "ends of the paths of the layers that a bank has room for, with commas between; default: all linear layers but the head (PEFT's all-linear)",
+      (text: string) => text.split(',').map((name) => name.trim()),
+    )
     .addOption(jsonOption())
-    .action((base: string, adapter: string, out: string, options: AttachCommandOptions) =>
-      attach({ base, adapter, out }, options, surroundings),
+    .action((base: string, second: string, third: string | undefined, options: AttachCommandOptions) =>
+      options.bank === undefined
+        ? attach(placesOf(base, second, third, options), options, surroundings)
+        : attachEmptyBank(base, bankPlace(second, third), bankOptions(options, options.bank), surroundings),
     );
 };
+
+function placesOf(base: string, adapter: string, out: string | undefined, options: AttachCommandOptions): Places {
+  for (const name of ['maxRank', 'targets'] as const) {
+    if (options[name] !== undefined)
+      throw new CommandError('usage', `${FLAGS[name]} is for banks only: give --bank too`);
+  }
+  if (out === undefined) {
+    throw new CommandError(
+      'usage',
+      "missing argument 'OUT' (ort-dora attach BASE ADAPTER_DIR OUT, or BASE OUT with --bank)",
+    );
+  }
+  return { base, adapter, out };
+}
+
+function bankPlace(out: string, third: string | undefined): string {
+  if (third === undefined) return out;
+  throw new CommandError(
+    'usage',
+    'a bank is written empty, so --bank takes no ADAPTER_DIR: ort-dora attach BASE OUT --bank SLOTS',
+  );
+}
+
+function bankOptions(options: AttachCommandOptions, slots: number): BankCommandOptions {
+  for (const name of ['verify', 'html', 'form'] as const) {
+    const given = name === 'form' ? options.form !== 'linear' : options[name] !== undefined;
+    if (given) throw new CommandError('usage', `${FLAGS[name]} is for adapters only: a bank has none yet`);
+  }
+  const { maxRank, targets, target, compact = false, report, json = false } = options;
+  if (maxRank === undefined) throw new CommandError('usage', '--bank needs --max-rank, the largest rank of an adapter');
+  return { slots, maxRank, targets, target, compact, report, json };
+}
+
+const FLAGS = {
+  maxRank: '--max-rank',
+  targets: '--targets',
+  verify: '--verify',
+  html: '--html',
+  form: '--form compose',
+} as const;
+
+function parsePositive(text: string): number {
+  if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('it must be a whole number of at least 1.');
+  return Number(text);
+}
 
 interface Places {
   readonly base: string;
@@ -74,7 +141,7 @@ async function attach(places: Places, options: AttachCommandOptions, surrounding
   let report: FullReport;
   try {
     const work: Work = { set, adapter, options, progress, surroundings };
-    reports = set.kind === 'file' ? await attachToFile(work, out) : await attachToFolder(work, out);
+    reports = await writeSet(set, out, (files) => attachAll(work, files, dirname(resolve(out))));
     report = combine(set, reports);
     await writeReports(report, options, {
       command: typedCommand(places, options),
@@ -115,33 +182,11 @@ interface Work {
   readonly surroundings: Surroundings;
 }
 
-async function attachToFile(work: Work, out: string): Promise<NamedReport[]> {
-  await mkdir(dirname(resolve(out)), { recursive: true });
-  return attachAll(work, () => out, dirname(resolve(out)));
-}
-
-/** Every model of the folder and its other files, staged beside OUT and put in place when all of it is there. */
-async function attachToFolder(work: Work, out: string): Promise<NamedReport[]> {
-  const { set } = work;
-  if (resolve(out) === resolve(set.root)) {
-    throw new CommandError('failed', `OUT is BASE itself (${out}); the input is never changed: give another folder`);
-  }
-  const stage = await stageFolder(set, out);
-  try {
-    const reports = await attachAll(work, (path) => join(stage, relative(set.root, path)), dirname(resolve(out)));
-    await placeFolder(stage, out);
-    return reports;
-  } finally {
-    await rm(stage, { recursive: true, force: true });
-  }
-}
-
 /** @param scratch a folder on OUT's disk, where a model can link to the weights of the base */
-async function attachAll(work: Work, outputOf: (path: string) => string, scratch: string): Promise<NamedReport[]> {
+async function attachAll(work: Work, files: readonly AttachFile[], scratch: string): Promise<NamedReport[]> {
   const { set, adapter, options, progress, surroundings } = work;
   const { signal } = surroundings;
   const { form, target, compact = false } = options;
-  const files = set.models.map((input) => ({ input, output: outputOf(input) }));
   const common: AttachOptions = { target, compute: computeNorm, signal };
   const reports = await attachAdapter(files, adapter, {
     ...common,

@@ -1,7 +1,5 @@
 /** `ort-dora rewrite`: replaces each DoRA module by one fused operator, and proves the result equal if asked to. */
 
-import { mkdir, rm } from 'node:fs/promises';
-import { dirname, join, relative, resolve } from 'node:path';
 import { type RewriteOptions, rewriteModel } from '@ort-dora/rewriter';
 import { verifyModels } from '@ort-dora/verify';
 import { InvalidArgumentError, Option } from 'commander';
@@ -12,7 +10,7 @@ import { displayName, findModels, type ModelSet } from '../models.js';
 import { moduleSummary, moduleTable } from '../module-table.js';
 import { computeNorm } from '../norm-compute.js';
 import { jsonOption, type OutputOptions, printResult } from '../output.js';
-import { placeFolder, stageFolder } from '../output-folder.js';
+import { type ModelPlace, writeSet } from '../output-folder.js';
 import type { Register } from '../program.js';
 import { modelBytes, writeReports } from '../report-files.js';
 import { count } from '../table.js';
@@ -71,10 +69,14 @@ async function rewrite(
   let report: FullReport;
   let reports: readonly NamedReport[];
   try {
-    reports =
-      set.kind === 'file'
-        ? [await rewriteFile(set, model, out, options, progress, surroundings)]
-        : await rewriteFolder(set, out, options, progress, surroundings);
+    reports = await writeSet(set, out, async (files) => {
+      const written: NamedReport[] = [];
+      for (const file of files) {
+        surroundings.signal.throwIfAborted();
+        written.push(await rewriteFile(set, file, options, progress, surroundings));
+      }
+      return written;
+    });
     report = combine(set, reports);
     await writeReports(report, options, {
       command: typedCommand(model, out, options),
@@ -100,50 +102,21 @@ async function rewrite(
 
 async function rewriteFile(
   set: ModelSet,
-  path: string,
-  out: string,
+  { input, output }: ModelPlace,
   options: RewriteCommandOptions,
   progress: Progress,
   { signal }: Surroundings,
 ): Promise<NamedReport> {
-  const name = displayName(set, path);
-  await mkdir(dirname(resolve(out)), { recursive: true });
-  const { report } = await rewriteModel(path, out, rewriteOptions(options, name, progress, signal));
+  const name = displayName(set, input);
+  const { report } = await rewriteModel(input, output, rewriteOptions(options, name, progress, signal));
   if (!options.verify) return { name, report };
   const fused = report.modules.filter((module) => module.status === 'fused');
-  const verification = await verifyModels(path, out, {
+  const verification = await verifyModels(input, output, {
     modules: fused,
     signal,
     onProgress: (step, fraction) => progress.update(`${name}: verifying`, fraction, step),
   });
   return { name, report, verification };
-}
-
-/** Every model of the folder and its other files, staged beside OUT and put in place when all of it is there. */
-async function rewriteFolder(
-  set: ModelSet,
-  out: string,
-  options: RewriteCommandOptions,
-  progress: Progress,
-  surroundings: Surroundings,
-): Promise<NamedReport[]> {
-  if (resolve(out) === resolve(set.root)) {
-    throw new CommandError('failed', `OUT is MODEL itself (${out}); the input is never changed: give another folder`);
-  }
-  const stage = await stageFolder(set, out);
-  try {
-    const reports: NamedReport[] = [];
-    for (const path of set.models) {
-      surroundings.signal.throwIfAborted();
-      reports.push(
-        await rewriteFile(set, path, join(stage, relative(set.root, path)), options, progress, surroundings),
-      );
-    }
-    await placeFolder(stage, out);
-    return reports;
-  } finally {
-    await rm(stage, { recursive: true, force: true });
-  }
 }
 
 function rewriteOptions(

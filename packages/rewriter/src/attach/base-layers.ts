@@ -127,7 +127,14 @@ function matchLinear(facts: MatchScope, node: NodeProto, constant: ConstantData)
   if (!found.matched) return found;
   const { x, addend, weight: trace } = found.value;
   const weight = storedMatrix(facts, trace, constant);
-  return weight.matched ? matched({ kind: 'linear', x, product: output, bias: addend, ...weight.value }) : weight;
+  if (!weight.matched) return weight;
+  if (addend !== undefined) {
+    const shape = facts.shape(addend);
+    if (shape?.length !== 1 || shape[0] !== weight.value.weightShape[0]) {
+      return mismatch(`"${addend}" is added, which does not have one element per output`, node);
+    }
+  }
+  return matched({ kind: 'linear', x, product: output, bias: addend, ...weight.value });
 }
 
 /** A lookup in a table `[words, width]` by rows. */

@@ -1,6 +1,6 @@
 // Times DoraLinear against its function body in ONNX Runtime, and DoraScale against a BLAS on W·Aᵀ. Prints JSON.
 //   operators_bench --ort libonnxruntime.so.1 --blas libopenblas.so [--threads 2] [--size 4096] [--seconds 1]
-// The two sides run in turn, so that what else the machine does meets both; a figure is the 20 % quantile of its runs.
+// --rows, --rank and --dtype leave out the others. The sides take turns, so that what else the machine does meets all; figures are medians.
 #include <dlfcn.h>
 #include <sys/resource.h>
 
@@ -31,28 +31,39 @@ struct Settings {
   int threads = 2;
   int64_t size = 4096;
   double seconds = 1;
+  int64_t rows = 0, rank = 0;
+  std::string dtype;
+  bool Wants(int64_t of_rank, const char* of_dtype, int64_t of_rows = 0) const {
+    return (rank == 0 || rank == of_rank) && (dtype.empty() || dtype == of_dtype) && (rows == 0 || of_rows == 0 || rows == of_rows);
+  }
 };
 
 using Clock = std::chrono::steady_clock;
 
-// Milliseconds of each side.
+// Median milliseconds of each side. A side runs by itself for a while, in turn with the others: the threads of a session or a BLAS
+// go on spinning after its last run, and whoever came next at once would have to share the cores with them.
 std::vector<double> Alternate(const std::vector<std::function<void()>>& sides, double seconds) {
+  constexpr int kTurns = 3;
+  constexpr auto kUntilThreadsSleep = std::chrono::milliseconds(150);
   std::vector<std::vector<double>> times(sides.size());
-  for (const auto& side : sides) side();
-  const auto start = Clock::now();
-  while (times[0].size() < 5 || Clock::now() - start < std::chrono::duration<double>(seconds)) {
+  for (int turn = 0; turn < kTurns; ++turn) {
     for (size_t i = 0; i < sides.size(); ++i) {
-      const auto begin = Clock::now();
+      std::this_thread::sleep_for(kUntilThreadsSleep);
       sides[i]();
-      times[i].push_back(std::chrono::duration<double, std::milli>(Clock::now() - begin).count());
+      const auto start = Clock::now();
+      for (int runs = 0; runs < 3 || Clock::now() - start < std::chrono::duration<double>(seconds / kTurns); ++runs) {
+        const auto begin = Clock::now();
+        sides[i]();
+        times[i].push_back(std::chrono::duration<double, std::milli>(Clock::now() - begin).count());
+      }
     }
   }
-  std::vector<double> quantiles;
+  std::vector<double> medians;
   for (auto& side : times) {
-    std::sort(side.begin(), side.end());
-    quantiles.push_back(side[side.size() / 5]);
+    std::nth_element(side.begin(), side.begin() + static_cast<std::ptrdiff_t>(side.size() / 2), side.end());
+    medians.push_back(side[side.size() / 2]);
   }
-  return quantiles;
+  return medians;
 }
 
 struct Element {
@@ -243,6 +254,7 @@ void BenchScale(const Settings& settings, bool& first) {
     const std::string w32 = RandomBytes(kElements[0], int64_t{n} * n, 1), a32 = RandomBytes(kElements[0], int64_t{rank} * n, 2);
     const auto floats = [](const std::string& bytes) { return reinterpret_cast<const float*>(bytes.data()); };
     for (const Element& element : kElements) {
+      if (!settings.Wants(rank, element.name)) continue;
       const std::string w = RandomBytes(element, int64_t{n} * n, 1), a = RandomBytes(element, int64_t{rank} * n, 2);
       const std::string b = RandomBytes(element, int64_t{n} * rank, 3), m = RandomBytes(element, n, 4);
       DoraScaleProblem p;
@@ -281,11 +293,13 @@ void BenchLinear(const Settings& settings, bool& first) {
     for (const bool transposed : {true, false}) {
       Session body32(env, LinearModel(kElements[0], settings.size, rank, transposed, true), settings.threads);
       for (const Element& element : kElements) {
+        if (!settings.Wants(rank, element.name)) continue;
         Session kernel(env, LinearModel(element, settings.size, rank, transposed, false), settings.threads);
         // ONNX Runtime's CPU provider has no bfloat16 MatMul, so that its body there is the float32 one after casts.
         const bool has_body = element.dtype != DType::kBFloat16;
         Session body(env, LinearModel(has_body ? element : kElements[0], settings.size, rank, transposed, true), settings.threads);
         for (const int64_t rows : {1, 16, 256}) {
+          if (!settings.Wants(rank, element.name, rows)) continue;
           const std::vector<double> ms = Alternate({body32.Runner(kElements[0], rows, settings.size), kernel.Runner(element, rows, settings.size),
                                                     body.Runner(has_body ? element : kElements[0], rows, settings.size)},
                                                    settings.seconds);
@@ -313,6 +327,9 @@ int main(int count, char** arguments) {
     if (name == "--threads") settings.threads = std::atoi(value.c_str());
     if (name == "--size") settings.size = std::atoll(value.c_str());
     if (name == "--seconds") settings.seconds = std::atof(value.c_str());
+    if (name == "--rows") settings.rows = std::atoll(value.c_str());
+    if (name == "--rank") settings.rank = std::atoll(value.c_str());
+    if (name == "--dtype") settings.dtype = value;
   }
   bool first = true;
   try {

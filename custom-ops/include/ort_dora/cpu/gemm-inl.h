@@ -193,24 +193,31 @@ void Dots(const LeftOperand& x, const Strided<T>& w, int64_t first, int64_t coun
 
 // ---- Strips ---------------------------------------------------------------------------------------------------------
 
-constexpr int64_t kStripRows = 8;
+// Stored rows of W in registers at once; a strip of C is read and written once for as many.
+constexpr int64_t kStripRows = HWY_TARGET == HWY_AVX3 ? 16 : 8;
 
 // c[t][..] += Σ x[t][k] · w[k][..] for kCount stored rows of w, `count` columns.
 template <int kCount, class T>
 HWY_INLINE void StripBlock(const LeftOperand& x, int64_t k, const T* w, int64_t w_stride, int64_t count, float* c,
                            int64_t c_stride) {
-  const int64_t rows = x.rows();
+  constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(T));
+  const int64_t rows = x.rows(), x_stride = x.row_stride();
   const auto step = [&](const auto& load, int64_t n) ORT_DORA_INLINE {
     VF weights[kCount];
     HWY_UNROLL(16)
     for (int i = 0; i < kCount; ++i) weights[i] = load(w + i * w_stride + n);
-    for (int64_t t = 0; t < rows; ++t) {
-      const float* values = x.row(t) + k;
+    if (n % kLine == 0) {
+      HWY_UNROLL(16)
+      for (int i = 0; i < kCount; ++i) hwy::Prefetch(w + (kCount + i) * w_stride + n);
+    }
+    const float* values = x.row(0) + k;
+    float* to = c + n;
+    for (int64_t t = 0; t < rows; ++t, values += x_stride, to += c_stride) {
       // Summed from zero and added once: a rounding at the size of the whole sum costs most.
       VF sum[2] = {hn::Zero(F32()), hn::Zero(F32())};
       HWY_UNROLL(16)
       for (int i = 0; i < kCount; ++i) sum[i % 2] = hn::MulAdd(hn::Set(F32(), values[i]), weights[i], sum[i % 2]);
-      Store(hn::Add(Load(c + t * c_stride + n), hn::Add(sum[0], sum[1])), c + t * c_stride + n);
+      Store(hn::Add(Load(to), hn::Add(sum[0], sum[1])), to);
     }
   };
   int64_t n = 0;
@@ -236,71 +243,105 @@ void Strips(const LeftOperand& x, const Strided<T>& w, int64_t begin, int64_t en
 
 // ---- Panels ---------------------------------------------------------------------------------------------------------
 
+// Columns that are packed at once. Of a stored [in,out] W each row gives a run of as many: DRAM and TLB are slow at short ones.
+constexpr int64_t kPackColumns = 4 * kPanel;
+constexpr int64_t kPanelFloats = kPackColumns * kDepth;
 constexpr int64_t kPackAhead = 16;
+constexpr int64_t kPackAheadBytes = 512;
 
-// panel[k][n] = w[first + n][depth_first + k] in float32, columns past `count` zero.
+// Lane j of v[i] and lane i of v[j] change places.
+#if HWY_TARGET == HWY_SCALAR
+HWY_INLINE void Transpose(VF (&)[kLanes]) {}
+#else
+HWY_INLINE void Transpose(VF (&v)[kLanes]) {
+  const F32 f32;
+  const hn::Repartition<double, F32> f64;
+  HWY_UNROLL(4)
+  for (size_t i = 0; i < kLanes; i += 4) {  // Within blocks of 128 bits.
+    const auto low01 = hn::BitCast(f64, hn::InterleaveLower(f32, v[i], v[i + 1]));
+    const auto high01 = hn::BitCast(f64, hn::InterleaveUpper(f32, v[i], v[i + 1]));
+    const auto low23 = hn::BitCast(f64, hn::InterleaveLower(f32, v[i + 2], v[i + 3]));
+    const auto high23 = hn::BitCast(f64, hn::InterleaveUpper(f32, v[i + 2], v[i + 3]));
+    v[i] = hn::BitCast(f32, hn::InterleaveLower(f64, low01, low23));
+    v[i + 1] = hn::BitCast(f32, hn::InterleaveUpper(f64, low01, low23));
+    v[i + 2] = hn::BitCast(f32, hn::InterleaveLower(f64, high01, high23));
+    v[i + 3] = hn::BitCast(f32, hn::InterleaveUpper(f64, high01, high23));
+  }
+#if HWY_TARGET == HWY_AVX3
+  HWY_UNROLL(4)
+  for (size_t i = 0; i < 4; ++i) {  // The blocks.
+    const VF low02 = hn::ConcatLowerLower(f32, v[8 + i], v[i]), low13 = hn::ConcatLowerLower(f32, v[12 + i], v[4 + i]);
+    const VF high02 = hn::ConcatUpperUpper(f32, v[8 + i], v[i]), high13 = hn::ConcatUpperUpper(f32, v[12 + i], v[4 + i]);
+    v[i] = hn::OddEvenBlocks(hn::SwapAdjacentBlocks(low13), low02);
+    v[4 + i] = hn::OddEvenBlocks(low13, hn::SwapAdjacentBlocks(low02));
+    v[8 + i] = hn::OddEvenBlocks(hn::SwapAdjacentBlocks(high13), high02);
+    v[12 + i] = hn::OddEvenBlocks(high13, hn::SwapAdjacentBlocks(high02));
+  }
+#elif HWY_TARGET == HWY_AVX2
+  HWY_UNROLL(4)
+  for (size_t i = 0; i < 4; ++i) {
+    const VF low = v[i], high = v[4 + i];
+    v[i] = hn::ConcatLowerLower(f32, high, low);
+    v[4 + i] = hn::ConcatUpperUpper(f32, high, low);
+  }
+#endif
+}
+#endif
+
+// panel[k][n] = w[first + n][depth_first + k] for a W stored [out,in].
 template <class T>
-void PackPanel(const Strided<T>& w, int64_t first, int64_t count, int64_t depth_first, int64_t depth, float* panel) {
-  if (w.row_stride == 1) {
-    for (int64_t k = 0; k < depth; ++k, panel += kPanel) {
-      const T* from = w.at(first, depth_first + k);
-      // The next rows are a page or more apart, where the processor's own prefetching does not reach.
-      hwy::Prefetch(from + kPackAhead * w.col_stride);
-      hwy::Prefetch(from + kPackAhead * w.col_stride + kVector);
-      if (count == kPanel) {
-        Store(Load(from), panel);
-        Store(Load(from + kVector), panel + kVector);
-      } else {
-        std::memset(panel, 0, kPanel * sizeof(float));
-        Widen(from, panel, count);
-      }
+void PackRows(const Strided<T>& w, int64_t first, int64_t count, int64_t depth_first, int64_t depth, float* HWY_RESTRICT panel) {
+  int64_t n = 0;
+  for (; n + kVector <= count; n += kVector) {
+    const T* from = w.at(first + n, depth_first);
+    int64_t k = 0;
+    for (; k + kVector <= depth; k += kVector) {
+      VF block[kLanes];
+      const T* row = from + k;
+      HWY_UNROLL(16)
+      for (size_t i = 0; i < kLanes; ++i, row += w.row_stride) block[i] = Load(row);
+      // So many rows at once are beyond the processor's own prefetching.
+      row = from + k + kPackAheadBytes / static_cast<int64_t>(sizeof(T));
+      HWY_UNROLL(16)
+      for (size_t i = 0; i < kLanes; ++i, row += w.row_stride) hwy::Prefetch(row);
+      Transpose(block);
+      float* to = panel + k * kPanel + n;
+      HWY_UNROLL(16)
+      for (size_t i = 0; i < kLanes; ++i, to += kPanel) Store(block[i], to);
+    }
+    for (; k < depth; ++k) {
+      for (int64_t i = 0; i < kVector; ++i) panel[k * kPanel + n + i] = Scalar(from + i * w.row_stride + k);
+    }
+  }
+  for (int64_t k = 0; k < depth; ++k) {
+    for (int64_t i = n; i < kPanel; ++i) panel[k * kPanel + i] = i < count ? Scalar(w.at(first + i, depth_first + k)) : 0.0f;
+  }
+}
+
+// The panels of columns [first, first + count), one behind the other: panel[k][n] = w[first + n][depth_first + k] in float32,
+// columns past `count` zero.
+template <class T>
+void PackPanels(const Strided<T>& w, int64_t first, int64_t count, int64_t depth_first, int64_t depth, float* HWY_RESTRICT panels) {
+  if (w.row_stride != 1) {
+    for (int64_t n = 0; n < count; n += kPanel, panels += depth * kPanel) {
+      PackRows(w, first + n, std::min(kPanel, count - n), depth_first, depth, panels);
     }
     return;
   }
-#if HWY_TARGET == HWY_SCALAR
-  constexpr int64_t kGroup = 1;
-#else
-  constexpr int64_t kGroup = 4;
-#endif
-  int64_t n = 0;
-  for (; n + kGroup <= count; n += kGroup) {
-    const T* from = w.at(first + n, depth_first);
-    int64_t k = 0;
-#if HWY_TARGET != HWY_SCALAR
-    // 4 rows of W at a time, transposed within blocks of 128 bits; the blocks then are the panel's.
-    using F64 = hn::Repartition<double, F32>;
-    const hn::FixedTag<float, 4> block;
-    HWY_ALIGN float turned[4 * kLanes];
-    for (; k + kVector <= depth; k += kVector) {
-      const VF r0 = Load(from + k), r1 = Load(from + w.row_stride + k);
-      const VF r2 = Load(from + 2 * w.row_stride + k), r3 = Load(from + 3 * w.row_stride + k);
-      HWY_UNROLL(4)
-      for (int64_t i = kGroup; i < 2 * kGroup; ++i) hwy::Prefetch(from + i * w.row_stride + k);
-      const auto low01 = hn::BitCast(F64(), hn::InterleaveLower(F32(), r0, r1));
-      const auto high01 = hn::BitCast(F64(), hn::InterleaveUpper(F32(), r0, r1));
-      const auto low23 = hn::BitCast(F64(), hn::InterleaveLower(F32(), r2, r3));
-      const auto high23 = hn::BitCast(F64(), hn::InterleaveUpper(F32(), r2, r3));
-      hn::Store(hn::BitCast(F32(), hn::InterleaveLower(F64(), low01, low23)), F32(), turned);
-      hn::Store(hn::BitCast(F32(), hn::InterleaveUpper(F64(), low01, low23)), F32(), turned + kLanes);
-      hn::Store(hn::BitCast(F32(), hn::InterleaveLower(F64(), high01, high23)), F32(), turned + 2 * kLanes);
-      hn::Store(hn::BitCast(F32(), hn::InterleaveUpper(F64(), high01, high23)), F32(), turned + 3 * kLanes);
-      float* to = panel + k * kPanel + n;
-      HWY_UNROLL(16)
-      for (int64_t b = 0; b < kVector / 4; ++b) {
-        HWY_UNROLL(16)
-        for (int64_t j = 0; j < 4; ++j) {
-          hn::StoreU(hn::Load(block, turned + j * kVector + 4 * b), block, to + (4 * b + j) * kPanel);
-        }
+  for (int64_t k = 0; k < depth; ++k) {
+    const T* from = w.at(first, depth_first + k);
+    float* to = panels + k * kPanel;
+    for (int64_t n = 0; n < count; n += kPanel, to += depth * kPanel) {
+      // The next rows are a page or more apart, where the processor's own prefetching does not reach.
+      hwy::Prefetch(from + kPackAhead * w.col_stride + n);
+      hwy::Prefetch(from + kPackAhead * w.col_stride + n + kVector);
+      if (n + kPanel <= count) {
+        Store(Load(from + n), to);
+        Store(Load(from + n + kVector), to + kVector);
+      } else {
+        std::memset(to, 0, kPanel * sizeof(float));
+        Widen(from + n, to, count - n);
       }
-    }
-#endif
-    for (; k < depth; ++k) {
-      for (int64_t i = 0; i < kGroup; ++i) panel[k * kPanel + n + i] = Scalar(from + i * w.row_stride + k);
-    }
-  }
-  for (; n < kPanel; ++n) {
-    for (int64_t k = 0; k < depth; ++k) {
-      panel[k * kPanel + n] = n < count ? Scalar(w.at(first + n, depth_first + k)) : 0.0f;
     }
   }
 }
@@ -337,34 +378,34 @@ inline TileFunction TileOf(int64_t rows) {
   return kTiles[rows];
 }
 
-// The rows of x against one packed panel: c[..][0 … kPanel).
-inline void MultiplyPanel(const LeftOperand& x, int64_t depth_first, int64_t depth, const float* panel, float* c, int64_t c_stride) {
+// The first `tiles` tiles of x's rows against one packed panel: c[..][0 … kPanel).
+inline void MultiplyPanel(const LeftOperand& x, int64_t tiles, int64_t depth_first, int64_t depth, const float* panel, float* c,
+                          int64_t c_stride) {
   const TileFunction tile = TileOf(x.tile());
-  for (int64_t t = 0; t < x.tiles(); ++t) {
+  for (int64_t t = 0; t < tiles; ++t) {
     tile(depth, x.tile_at(depth_first, depth, t), panel, c + t * x.tile() * c_stride, c_stride);
   }
 }
 
-constexpr int64_t kPanelFloats = kPanel * kDepth;
-
 template <class T>
-void Panels(const LeftOperand& x, const Strided<T>& w, int64_t first, int64_t count, float* c, int64_t c_stride, float* panel) {
+void Panels(const LeftOperand& x, const Strided<T>& w, int64_t first, int64_t count, float* c, int64_t c_stride, float* panels) {
   for (int64_t k = 0; k < x.depth(); k += kDepth) {
     const int64_t depth = std::min(kDepth, x.depth() - k);
-    for (int64_t n = 0; n < count; n += kPanel) {
-      PackPanel(w, first + n, std::min(kPanel, count - n), k, depth, panel);
-      MultiplyPanel(x, k, depth, panel, c + n, c_stride);
+    for (int64_t n = 0; n < count; n += kPackColumns) {
+      const int64_t columns = std::min(kPackColumns, count - n);
+      PackPanels(w, first + n, columns, k, depth, panels);
+      for (int64_t i = 0; i < columns; i += kPanel) MultiplyPanel(x, x.tiles(), k, depth, panels + i * depth, c + n + i, c_stride);
     }
   }
 }
 
 // c[t][n] += Σ_k x[t][k] · w[first + n][k] for n < count. c has x.padded_rows() rows of c_stride >= RoundUp(count, kPanel)
-// floats; `panel` is aligned scratch of kPanelFloats.
-inline void AddProduct(const LeftOperand& x, const Matrix& w, int64_t first, int64_t count, float* c, int64_t c_stride, float* panel) {
+// floats; `panels` is aligned scratch of kPanelFloats.
+inline void AddProduct(const LeftOperand& x, const Matrix& w, int64_t first, int64_t count, float* c, int64_t c_stride, float* panels) {
   if (x.depth() == 0) return;
   WithStrided(w, [&](const auto& strided) {
     if (!x.few()) {
-      Panels(x, strided, first, count, c, c_stride, panel);
+      Panels(x, strided, first, count, c, c_stride, panels);
     } else if (strided.col_stride == 1) {
       Dots(x, strided, first, count, c, c_stride);
     } else {

@@ -24,9 +24,9 @@ constexpr int64_t kLinearRows = 384;
 constexpr int64_t kLinearColumns = 128;
 // Columns of x·Aᵀ a task, of which there may be few.
 constexpr int64_t kDownColumns = kPanel;
-// Strips of a stored [in,out] W: its rows are read in runs as long as a tile of C in the L1 cache allows, since DRAM is
-// slow at short ones; then `in` is divided as well, for there to be enough tasks.
-constexpr int64_t kStripTile = 8192;
+// Strips of a stored [in,out] W: its rows are read in runs as long as a tile of C in half of the L1 cache allows, since DRAM
+// is slow at short ones; then `in` is divided as well, for there to be enough tasks.
+constexpr int64_t kStripTile = 4096;
 constexpr int64_t kStripDepth = 512;
 
 // row[n] = g·sum[n] + bias, rounded once.
@@ -43,37 +43,38 @@ void FinishRow(const float* sum, const float* g, const T* bias, T* row, int64_t 
   StorePart(hn::MulAdd(LoadPart(g + n, rest), Load(sum + n), b), row + n, rest);
 }
 
-// x·Wᵀ for few rows and a stored [in,out] W, as parts() partial sums over the inner dimension.
+// x·Wᵀ for few rows and a stored [in,out] W: tiles of sums, each over a part of the inner dimension and a run of columns.
 class StripSums {
  public:
   StripSums(const LeftOperand& x, const Matrix& w, Parallel& parallel)
-      : stride_(RoundUp(w.rows, kPanel)),
-        rows_(x.rows()),
+      : rows_(x.rows()),
+        width_(std::max(kLinearColumns, kStripTile / rows_ / kLinearColumns * kLinearColumns)),
+        across_((w.rows + width_ - 1) / width_),
         parts_(std::max<int64_t>(1, (w.cols + kStripDepth - 1) / kStripDepth)),
-        buffer_(parts_ * rows_ * stride_) {
-    const int64_t width = std::max(kPanel, kStripTile / rows_ / kPanel * kPanel);
-    const int64_t across = (w.rows + width - 1) / width;
-    parallel.For(across * parts_, [&](int64_t task) {
-      const int64_t part = task / across, begin = part * kStripDepth, end = std::min(w.cols, begin + kStripDepth);
-      const int64_t first = task % across * width, count = std::min(width, w.rows - first);
-      float* c = buffer_.data() + part * rows_ * stride_ + first;
-      for (int64_t r = 0; r < rows_; ++r) {
-        std::memset(c + r * stride_, 0, static_cast<size_t>(RoundUp(count, kPanel)) * sizeof(float));
-      }
-      WithStrided(w, [&](const auto& strided) { Strips(x, strided, begin, end, first, count, c, stride_); });
+        buffer_(parts_ * across_ * rows_ * stride()) {
+    parallel.For(across_ * parts_, [&](int64_t task) {
+      const int64_t part = task / across_, begin = part * kStripDepth, end = std::min(w.cols, begin + kStripDepth);
+      const int64_t first = task % across_ * width_, count = std::min(width_, w.rows - first);
+      float* c = buffer_.data() + task * rows_ * stride();
+      std::memset(c, 0, static_cast<size_t>(rows_ * stride()) * sizeof(float));
+      WithStrided(w, [&](const auto& strided) { Strips(x, strided, begin, end, first, count, c, stride()); });
     });
   }
 
-  // c[row][..] += Σ over the parts, from column `first`.
+  // c[..] += the sums of one row over all parts, from column `first`, a multiple of kLinearColumns, and for at most as many.
   void AddTo(int64_t row, int64_t first, int64_t count, float* c) const {
     for (int64_t part = 0; part < parts_; ++part) {
-      const float* from = buffer_.data() + (part * rows_ + row) * stride_ + first;
+      const int64_t tile = part * across_ + first / width_;
+      const float* from = buffer_.data() + (tile * rows_ + row) * stride() + first % width_;
       for (int64_t n = 0; n < count; n += kVector) Store(hn::Add(Load(c + n), Load(from + n)), c + n);
     }
   }
 
  private:
-  const int64_t stride_, rows_, parts_;
+  // Rows a power of two apart would share a few sets of the L1 cache.
+  int64_t stride() const { return width_ + kVector; }
+
+  const int64_t rows_, width_, across_, parts_;
   Buffer buffer_;
 };
 

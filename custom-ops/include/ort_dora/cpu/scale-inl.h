@@ -21,7 +21,7 @@ namespace ort_dora {
 namespace HWY_NAMESPACE {
 
 // Rows of W (and of A) a task.
-constexpr int64_t kScaleRows = 64;
+constexpr int64_t kScaleRows = 128;
 // Columns of A packed at once: scratch of r times this, and one pass over the sums for each.
 constexpr int64_t kScaleDepth = 4 * kDepth;
 // Rows that a dense task recomputes against one pass over A, and the columns it does at a time.
@@ -35,6 +35,7 @@ struct RowTerms {
 };
 
 // The factored terms of every row, in two passes: W·(2s·A)ᵀ over blocks of `in`, then b·(s²·A·Aᵀ)ᵀ and the sums with b.
+// A·Aᵀ is symmetric: only what is on its diagonal and to one side is computed, and counts twice there.
 class FactoredNorms {
  public:
   FactoredNorms(const DoraScaleProblem& p, Parallel& parallel)
@@ -70,52 +71,57 @@ class FactoredNorms {
       const int64_t first = (of_w ? chunk : chunk - out_chunks_) * kScaleRows;
       WithStrided(of_w ? p_.W : p_.A, [&](const auto& matrix) {
         const int64_t count = std::min(kScaleRows, (of_w ? p_.W.rows : rank_) - first);
-        AdvanceChunk(a, matrix, k, depth, first, count, products(chunk), of_w);
+        // Of A·(2s·A)ᵀ, rows of 2s·A up to the last one of this chunk of A.
+        const int64_t tiles = of_w ? a.tiles() : (first + count - 1) / a.tile() + 1;
+        AdvanceChunk(a, tiles, matrix, k, depth, first, count, products(chunk), of_w);
       });
     });
   }
 
   template <class T>
-  void AdvanceChunk(const LeftOperand& a, const Strided<T>& matrix, int64_t k, int64_t depth, int64_t first, int64_t count,
-                    float* products, bool add_squares) {
-    float* panel = ThreadScratch(kPanel * kScaleDepth);
-    for (int64_t n = 0; n < count; n += kPanel) {
-      const int64_t columns = std::min(kPanel, count - n);
-      PackPanel(matrix, first + n, columns, k, depth, panel);
-      if (add_squares) AddSquares(panel, depth, columns, &terms_[static_cast<size_t>(first + n)]);
-      for (int64_t block = 0; block < depth; block += kDepth) {
-        MultiplyPanel(a, block, std::min(kDepth, depth - block), panel + block * kPanel, products + n, kScaleRows);
+  void AdvanceChunk(const LeftOperand& a, int64_t tiles, const Strided<T>& matrix, int64_t k, int64_t depth, int64_t first,
+                    int64_t count, float* products, bool add_squares) {
+    float* panels = ThreadScratch(kScaleRows * kDepth);
+    for (int64_t block = 0; block < depth; block += kDepth) {
+      const int64_t length = std::min(kDepth, depth - block);
+      PackPanels(matrix, first, count, k + block, length, panels);
+      for (int64_t n = 0; n < count; n += kPanel) {
+        const float* panel = panels + n * length;
+        if (add_squares) AddSquares(panel, length, std::min(kPanel, count - n), &terms_[static_cast<size_t>(first + n)]);
+        MultiplyPanel(a, tiles, block, length, panel, products + n, kScaleRows);
       }
     }
   }
 
-  // Every fourth partial sum goes on in float64: this term is most of n², and in float32 alone would cost it a digit.
+  // Sixteen terms in float32, then float64: this term is most of n², and in float32 alone would cost it a digit.
   static void AddSquares(const float* panel, int64_t depth, int64_t columns, RowTerms* terms) {
     double sums[kPanel] = {};
-    float quarter[kPanel];
+    float part[kPanel];
     for (int64_t k = 0; k < depth;) {
       VF left = hn::Zero(F32()), right = hn::Zero(F32());
-      for (const int64_t end = std::min(depth, k + 4); k < end; ++k, panel += kPanel) {
+      for (const int64_t end = std::min(depth, k + 16); k < end; ++k, panel += kPanel) {
         const VF l = hn::Load(F32(), panel), r = hn::Load(F32(), panel + kVector);
         left = hn::MulAdd(l, l, left);
         right = hn::MulAdd(r, r, right);
       }
-      Store(left, quarter);
-      Store(right, quarter + kVector);
-      for (int64_t n = 0; n < kPanel; ++n) sums[n] += quarter[n];
+      Store(left, part);
+      Store(right, part + kVector);
+      for (int64_t n = 0; n < kPanel; ++n) sums[n] += part[n];
     }
     for (int64_t n = 0; n < columns; ++n) terms[n].squares += sums[n];
   }
 
   void Finish(Parallel& parallel) {
-    // A·(2s·A)ᵀ becomes the left operand s²·A·Aᵀ, and its diagonal ‖a_j‖².
+    // A·(2s·A)ᵀ becomes the left operand s²·A·Aᵀ, upper triangle, and its diagonal ‖a_j‖².
     LeftOperand gram(rank_, rank_, LeftOperand::Form::kTiles);
     std::vector<double> lengths(static_cast<size_t>(rank_));
     Buffer square(rank_ * rank_);
     const double s = p_.scaling;
     for (int64_t j = 0; j < rank_; ++j) {
-      for (int64_t i = 0; i < rank_; ++i) {
-        square.data()[j * rank_ + i] = products(out_chunks_ + i / kScaleRows)[j * kScaleRows + i % kScaleRows];
+      std::memset(square.data() + j * rank_, 0, static_cast<size_t>(j) * sizeof(float));
+      for (int64_t i = j; i < rank_; ++i) {
+        const float product = products(out_chunks_ + i / kScaleRows)[j * kScaleRows + i % kScaleRows];
+        square.data()[j * rank_ + i] = i == j ? product : 2 * product;
       }
       lengths[static_cast<size_t>(j)] = s == 0 ? 0 : square.data()[j * rank_ + j] / (2 * s);
     }
@@ -134,9 +140,15 @@ class FactoredNorms {
     for (int64_t n = 0; n < count; n += kPanel) {
       const int64_t columns = std::min(kPanel, count - n);
       float* sums = products(chunk) + n;
-      PackPanel(b, first + n, columns, 0, rank_, panel);
+      PackPanels(b, first + n, columns, 0, rank_, panel);
       for (int64_t k = 0; k < rank_; k += kDepth) {
-        MultiplyPanel(gram, k, std::min(kDepth, rank_ - k), panel + k * kPanel, sums, kScaleRows);
+        const int64_t depth = std::min(kDepth, rank_ - k);
+        for (int64_t tile = 0; tile < gram.tiles(); ++tile) {
+          const int64_t row = tile * gram.tile(), zeros = std::max<int64_t>(0, row - k);
+          if (zeros >= depth) break;
+          TileOf(gram.tile())(depth - zeros, gram.tile_at(k, depth, tile) + zeros * gram.tile(), panel + (k + zeros) * kPanel,
+                              sums + row * kScaleRows, kScaleRows);
+        }
       }
       double low_rank[kPanel] = {}, adapter[kPanel] = {};
       for (int64_t j = 0; j < rank_; ++j) {

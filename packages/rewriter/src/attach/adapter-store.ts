@@ -18,7 +18,13 @@ const CHUNK_BYTES = 4 * 2 ** 20;
 
 /** Tensors that are in a model's graph already, but whose elements are not. */
 export class AdapterStore {
+  /** @param mostInline bytes of all tensors that still go into the model's own file */
+  constructor(private readonly mostInline = MOST_INLINE_BYTES) {}
+
   readonly #tensors: { readonly proto: TensorProto; readonly source: FloatTensor }[] = [];
+
+  /** @param suffix of the data file's name, behind the model's */
+  constructor(private readonly suffix = '_adapter_data') {}
 
   /** Remembers where the elements of `proto` come from. */
   add(proto: TensorProto, source: FloatTensor): void {
@@ -34,11 +40,11 @@ export class AdapterStore {
     for (const { proto, source } of this.#tensors) proto.rawData = new Uint8Array(await source.read());
   }
 
-  /** Puts the elements into the model's own file, or those of a large adapter into `OUT_adapter_data` beside it. */
+  /** Puts the elements into the model's own file, or those of many bytes into a data file beside it. */
   async stage(model: ModelProto, outputPath: string, staging: Staging, signal?: AbortSignal): Promise<void> {
-    if (this.#bytes <= MOST_INLINE_BYTES) return this.inline();
+    if (this.#bytes <= this.mostInline) return this.inline();
     const taken = new Set(externalTensors(model).map(({ place }) => place.location));
-    let location = `${basename(outputPath)}_adapter_data`;
+    let location = `${basename(outputPath)}${this.suffix}`;
     while (taken.has(location)) location = `${location}_`;
     const placed = this.#placed();
     async function* chunks() {

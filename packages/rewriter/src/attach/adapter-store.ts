@@ -18,13 +18,16 @@ const CHUNK_BYTES = 4 * 2 ** 20;
 
 /** Tensors that are in a model's graph already, but whose elements are not. */
 export class AdapterStore {
-  /** @param mostInline bytes of all tensors that still go into the model's own file */
-  constructor(private readonly mostInline = MOST_INLINE_BYTES) {}
+  /**
+   * @param mostInline bytes of all tensors that still go into the model's own file
+   * @param suffix of the data file's name, behind the model's
+   */
+  constructor(
+    private readonly mostInline = MOST_INLINE_BYTES,
+    private readonly suffix = '_adapter_data',
+  ) {}
 
   readonly #tensors: { readonly proto: TensorProto; readonly source: FloatTensor }[] = [];
-
-  /** @param suffix of the data file's name, behind the model's */
-  constructor(private readonly suffix = '_adapter_data') {}
 
   /** Remembers where the elements of `proto` come from. */
   add(proto: TensorProto, source: FloatTensor): void {

@@ -17,7 +17,7 @@ afterEach(() => rmSync(folder, { recursive: true }));
 const sources = [storedFloats([1, 2, 3], [3]), storedFloats([4, 5], [1, 2], 'float16'), storedFloats([6], [])];
 
 async function staged(mostInline: number, taken: readonly TensorProto[] = []): Promise<readonly TensorProto[]> {
-  const store = new AdapterStore(undefined, mostInline);
+  const store = new AdapterStore(mostInline);
   const tensors = sources.map((source, index) => emptyTensor(`t${index}`, source));
   for (const [index, source] of sources.entries()) store.add(tensors[index]!, source);
   const initializers = [...taken, ...tensors];

@@ -43,6 +43,15 @@ export {
   operatorNode,
   operatorSignature,
 } from './functions/function.js';
+export { type MergeOptions, type MergeProgress, mergeModel } from './merge/merge-model.js';
+export type {
+  Cost,
+  MergedModuleReport,
+  MergeReport,
+  MergeTotals,
+  UnmergedModuleReport,
+} from './merge/merge-report.js';
+export type { RoundingError } from './merge/merged-weight.js';
 export { denseNorm } from './norm/dense.js';
 export type { NormCompute, NormRequest } from './norm/norm.js';
 export { type DetailedVerification, type PageContext, reportPage } from './report/html.js';

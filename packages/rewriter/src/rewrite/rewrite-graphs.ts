@@ -180,7 +180,7 @@ function nameOf(scope: Scope, item: Item): ModulePath {
   return modulePath({ tensors, metadata, nodes }) ?? { path: node.name || (node.output[0] ?? ''), adapter: undefined };
 }
 
-function nodeReference(node: NodeProto): NodeReference {
+export function nodeReference(node: NodeProto): NodeReference {
   return { name: node.name ?? '', opType: node.opType ?? '', output: node.output[0] ?? '' };
 }
 

@@ -1,0 +1,258 @@
+/** Reading the `ort.dora` operators of a model back as modules. */
+
+import { intAttribute, type ModelView, type NodeProto, type Scope, type TensorProto } from '@ort-dora/onnx';
+import { type BaseLayer, baseLayers } from '../attach/base-layers.js';
+import { readProvenance } from '../attach/provenance.js';
+import { DORA_DOMAIN } from '../functions/function.js';
+import { matchConvolutionAdapter } from '../match/convolution.js';
+import { matchEmbeddingAdapter } from '../match/embedding-layer.js';
+import { type LowRankPath, matchLowRank } from '../match/linear-layer.js';
+import { matchScopes, type SmallConstants } from '../match/model-facts.js';
+import { firstMatch, type MatchResult, type Mismatch, matched, mismatch } from '../match/result.js';
+import { constantScalar } from '../match/scalar.js';
+import type { MatchScope } from '../match/scope.js';
+import { isStandard, type MatrixTrace, plain, traceMatrix, transposedTrace, uncast, unwiden } from '../match/trace.js';
+import { floatType } from '../tensors/elements.js';
+import type { FloatTensor, StoredTensor } from '../tensors/stored-tensor.js';
+import type { FusedBase, FusedGain, FusedMatrix, FusedModule, FusedWeight } from './fused-module.js';
+
+/** An operator that could not be read back. */
+export interface UnreadModule extends Pick<FusedModule, 'node' | 'facts' | 'path' | 'adapter'> {
+  readonly failure: Mismatch;
+}
+
+export interface FoundFused {
+  /** In the order of the graph, so that what another one adapts comes before it. */
+  readonly modules: readonly FusedModule[];
+  readonly unread: readonly UnreadModule[];
+}
+
+/** All DoraLinear and DoraCompose of a model, and those of a bank as unread. */
+export function findFused(
+  view: ModelView,
+  stored: (tensor: TensorProto) => StoredTensor | undefined,
+  smallConstants: SmallConstants,
+): FoundFused {
+  const names = readProvenance(view.model)?.modules ?? new Map<string, string>();
+  const modules: FusedModule[] = [];
+  const unread: UnreadModule[] = [];
+  for (const [scope, facts] of matchScopes(view, smallConstants)) {
+    if ('domain' in scope.proto && scope.proto.domain === DORA_DOMAIN) continue;
+    const reader = new Reader(scope, facts, stored);
+    for (const node of scope.nodes) {
+      if (node.domain !== DORA_DOMAIN || node.opType === 'DoraScale') continue;
+      const name = moduleName(node, names);
+      const found = reader.read(node, name);
+      if (found.matched) modules.push(found.value);
+      else unread.push({ node, facts, ...name, failure: found });
+    }
+  }
+  return { modules, unread };
+}
+
+type ModuleName = Pick<FusedModule, 'path' | 'adapter'>;
+
+/** The path that attaching remembered, else from the name of g, else from the node's. */
+function moduleName(node: NodeProto, names: ReadonlyMap<string, string>): ModuleName {
+  const name = node.name ?? '';
+  const remembered = names.get(name);
+  if (remembered !== undefined) return { path: remembered, adapter: undefined };
+  const gain = /^(.*)\.dora_gain(?:\.(.+?))?(?:_\d+)?$/.exec(node.input[node.opType === 'DoraLinear' ? 4 : 2] ?? '');
+  if (gain !== null) return { path: gain[1] ?? '', adapter: gain[2] };
+  const [path = '', adapter] = name.split('/');
+  return { path, adapter };
+}
+
+/** Reads the operators of one graph, in order. */
+class Reader {
+  readonly #layers = new Map<string, BaseLayer>();
+  readonly #modules = new Map<string, FusedModule>();
+
+  constructor(
+    private readonly scope: Scope,
+    private readonly facts: MatchScope,
+    private readonly stored: (tensor: TensorProto) => StoredTensor | undefined,
+  ) {
+    for (const layer of baseLayers(scope, facts, (value) => this.#constant(value))) {
+      this.#layers.set(layer.product, layer);
+      const sum = layer.bias?.addition?.output[0];
+      if (sum !== undefined) this.#layers.set(sum, layer);
+    }
+  }
+
+  read(node: NodeProto, name: ModuleName): MatchResult<FusedModule> {
+    const found = node.opType === 'DoraLinear' ? this.#linear(node, name) : this.#compose(node, name);
+    if (found.matched) this.#modules.set(node.output[0] ?? '', found.value);
+    return found;
+  }
+
+  #linear(node: NodeProto, name: ModuleName): MatchResult<FusedModule> {
+    const [, w = '', a = '', b = '', g = '', bias = ''] = node.input;
+    const matrix = (value: string, flag: string) =>
+      this.#matrix(orientedTrace(traceMatrix(this.facts, value), intAttribute(node, flag) === 1), node);
+    const weight = matrix(w, 'transW');
+    if (!weight.matched) return weight;
+    const loraA = matrix(a, 'transA');
+    if (!loraA.matched) return loraA;
+    const loraB = matrix(b, 'transB');
+    if (!loraB.matched) return loraB;
+    const type = floatType(this.facts.elementType(w)) ?? weight.value.tensor.type;
+    const base = { kind: 'inside' as const, weight: { ...weight.value, type, quantizedBy: undefined } };
+    return this.#module(node, name, { kind: 'linear', base, loraA: loraA.value, loraB: loraB.value, g, bias });
+  }
+
+  #compose(node: NodeProto, name: ModuleName): MatchResult<FusedModule> {
+    if (node.opType !== 'DoraCompose')
+      return mismatch(`it is a ${node.opType}, whose adapters are not in the model`, node);
+    const [baseValue = '', loraValue = '', g = '', bias = ''] = node.input;
+    const base = this.#base(baseValue, node);
+    if (!base.matched) return base;
+    const lora = this.#adapter(loraValue, base.value.scale, node);
+    if (!lora.matched) return lora;
+    const loraA = this.#matrix(lora.value.loraA, node);
+    if (!loraA.matched) return loraA;
+    const loraB = this.#matrix(lora.value.loraB, node);
+    if (!loraB.matched) return loraB;
+    const kind = kindOf(base.value.base);
+    return this.#module(node, name, { kind, base: base.value.base, loraA: loraA.value, loraB: loraB.value, g, bias });
+  }
+
+  #module(
+    node: NodeProto,
+    name: ModuleName,
+    parts: Pick<FusedModule, 'kind' | 'base' | 'loraA' | 'loraB'> & { readonly g: string; readonly bias: string },
+  ): MatchResult<FusedModule> {
+    const { kind, base, loraA, loraB, g, bias } = parts;
+    const gain = this.#gain(g, node);
+    if (!gain.matched) return gain;
+    const [rank, inFeatures] = sizes(loraA);
+    const [outFeatures, rankOfB] = sizes(loraB);
+    const weight = base.kind === 'adapted' ? undefined : sizes(base.weight);
+    const fits = rank === rankOfB && (weight === undefined || (weight[0] === outFeatures && weight[1] === inFeatures));
+    if (!fits) return mismatch('the sizes of W, A and B do not fit', node);
+    const scaling = node.attribute.find((attribute) => attribute.name === 'scaling')?.f ?? 1;
+    return matched({
+      node,
+      scope: this.scope,
+      facts: this.facts,
+      ...name,
+      kind,
+      base,
+      loraA,
+      loraB,
+      gain: gain.value,
+      scaling,
+      bias:
+        bias === ''
+          ? undefined
+          : {
+              value: bias,
+              inBase: intAttribute(node, 'base_has_bias') === 1,
+              tensor: this.#constant(unwiden(this.facts, bias)),
+            },
+      rank,
+      outFeatures,
+      inFeatures,
+    });
+  }
+
+  /** The layer or the adapter whose result DoraCompose takes, through a Reshape or times a number. */
+  #base(value: string, node: NodeProto): MatchResult<{ readonly base: FusedBase; readonly scale: number }> {
+    const source = plain(this.facts, value);
+    const module = this.#modules.get(source);
+    if (module !== undefined) return matched({ base: { kind: 'adapted', module, value }, scale: 1 });
+    const { value: result, scale } = unscaled(this.facts, source);
+    const layer = this.#layers.get(result);
+    if (layer === undefined)
+      return mismatch(`its base "${value}" is not the result of a layer with a stored weight`, node);
+    const { numbers: tensor, numbersTransposed, type, quantizedBy } = layer.weight;
+    // An embedding is stored as [words, width]: W has a row for each channel of its vectors.
+    const transposed = (layer.kind === 'embedding' ? 1 - numbersTransposed : numbersTransposed) as 0 | 1;
+    const weight: FusedWeight = { tensor, transposed, type, quantizedBy };
+    const biasTensor = layer.bias && this.#constant(unwiden(this.facts, layer.bias.value));
+    return matched({ base: { kind: 'layer', weight, layer, value, biasTensor }, scale });
+  }
+
+  #adapter(value: string, scale: number, node: NodeProto): MatchResult<LowRankPath> {
+    const lora = unscaled(this.facts, uncast(this.facts, value));
+    if (lora.scale !== scale) return mismatch('base and adapter are scaled differently', node);
+    const path = uncast(this.facts, lora.value);
+    return firstMatch(
+      [matchLowRank, matchConvolutionAdapter, matchEmbeddingAdapter].map((match) => () => match(this.facts, path)),
+    );
+  }
+
+  #matrix(trace: MatrixTrace, node: NodeProto): MatchResult<FusedMatrix> {
+    const tensor = this.#float(trace.source);
+    if (tensor === undefined) return mismatch(`"${trace.source}" is not a constant of the model`, node);
+    return matched({ tensor, transposed: trace.sourceTransposed ? 1 : 0 });
+  }
+
+  #gain(value: string, node: NodeProto): MatchResult<FusedGain> {
+    const tensor = this.#float(plain(this.facts, value));
+    if (tensor !== undefined) return matched({ kind: 'stored', tensor });
+    const scale = this.facts.producer(plain(this.facts, value));
+    if (scale?.domain !== DORA_DOMAIN || scale.opType !== 'DoraScale') {
+      return mismatch(`g "${value}" is neither a constant nor computed by DoraScale`, node);
+    }
+    const magnitude = this.#float(vectorSource(this.facts, scale.input[3] ?? ''));
+    return magnitude === undefined
+      ? mismatch('m is not a constant of the model', scale)
+      : matched({ kind: 'computed', magnitude });
+  }
+
+  #float(value: string): FloatTensor | undefined {
+    const tensor = this.#constant(value);
+    const type = floatType(tensor?.dataType);
+    return tensor === undefined || type === undefined ? undefined : { ...tensor, type };
+  }
+
+  #constant(value: string): StoredTensor | undefined {
+    const tensor = this.facts.constant(value);
+    return tensor === undefined ? undefined : this.stored(tensor);
+  }
+}
+
+const orientedTrace = (trace: MatrixTrace, transposed: boolean) => (transposed ? transposedTrace(trace) : trace);
+
+const kindOf = (base: FusedBase): FusedModule['kind'] =>
+  base.kind === 'layer' ? base.layer.kind : base.kind === 'adapted' ? base.module.kind : 'linear';
+
+/** Rows and columns of what is meant, kernels flattened. */
+function sizes({ tensor, transposed }: FusedMatrix): readonly [rows: number, columns: number] {
+  const [first = 0, ...rest] = tensor.dims;
+  const second = rest.reduce((product, size) => product * size, 1);
+  return transposed === 1 ? [second, first] : [first, second];
+}
+
+/** Nodes between a layer or an adapter's product and its composition at most. */
+const MOST_STEPS = 4;
+
+/** A value without the Reshapes, casts and multiplications by a number behind it, and the product of those numbers. */
+function unscaled(facts: MatchScope, start: string): { readonly value: string; readonly scale: number } {
+  let value = uncast(facts, start);
+  let scale = 1;
+  for (let step = 0; step < MOST_STEPS; step++) {
+    const node = facts.producer(value);
+    if (node === undefined) break;
+    const [first = '', second = ''] = node.input;
+    if (isStandard(node, 'Reshape')) {
+      value = uncast(facts, first);
+    } else if (isStandard(node, 'Mul')) {
+      const factor = constantScalar(facts, second) ?? constantScalar(facts, first);
+      if (factor === undefined) break;
+      value = uncast(facts, constantScalar(facts, second) === undefined ? second : first);
+      scale *= factor;
+    } else {
+      break;
+    }
+  }
+  return { value, scale };
+}
+
+/** A stored vector behind reshapes and casts that lose nothing. */
+function vectorSource(facts: MatchScope, value: string): string {
+  const source = unwiden(facts, value);
+  const node = facts.producer(source);
+  return node !== undefined && isStandard(node, 'Reshape') ? unwiden(facts, node.input[0] ?? '') : source;
+}

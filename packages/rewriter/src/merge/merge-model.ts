@@ -1,0 +1,154 @@
+import { basename } from 'node:path';
+import { ModelView, openModel } from '@ort-dora/onnx';
+import { AdapterStore } from '../attach/adapter-store.js';
+import { findFused, type UnreadModule } from '../fused/find-fused.js';
+import { baseWeight, type FusedModule } from '../fused/fused-module.js';
+import { gainOf } from '../fused/gain.js';
+import { denseNorm } from '../norm/dense.js';
+import type { NormCompute } from '../norm/norm.js';
+import { countNodes, nodeReference, standardOpset } from '../rewrite/rewrite-graphs.js';
+import { refuseSameFile } from '../rewrite/rewrite-model.js';
+import { readSmallTensors, rewriteModelProto } from '../rewrite/rewrite-proto.js';
+import { writeWithData } from '../rewrite/write-with-data.js';
+import { fileTensors } from '../tensors/file.js';
+import { MergeEditor, mergeRefusal } from './merge-graph.js';
+import {
+  MERGE_SCHEMA_VERSION,
+  type MergedModuleReport,
+  type MergeReport,
+  mergeTotals,
+  type UnmergedModuleReport,
+} from './merge-report.js';
+import { chainOf, MergedWeight } from './merged-weight.js';
+
+export interface MergeOptions {
+  /** `true`: the output holds only weights that are still used, each once; else those of the input stay where they are. */
+  readonly compact?: boolean;
+  /** Computes g where the graph does. Default: {@link denseNorm}. */
+  readonly compute?: NormCompute;
+  readonly onProgress?: (progress: MergeProgress) => void;
+  readonly signal?: AbortSignal;
+}
+
+export type MergeProgress =
+  | { readonly stage: 'search' }
+  | { readonly stage: 'merge'; readonly path: string; readonly done: number; readonly total: number }
+  | { readonly stage: 'write'; readonly file: string };
+
+/**
+ * Folds the adapters of a model into its weights, W' = g·(W + s·B·A), and writes it as a model of plain layers. The model
+ * is one that was rewritten or attached to, or an original export, whose DoRA is then found first as a rewrite finds it.
+ * W' is computed in float64 and rounded once to the type of W. What cannot be merged stays as it is, and the report says why.
+ *
+ * The input is never modified; the output appears whole or not at all.
+ *
+ * @throws OnnxError for a bad input file or a failed write; RewriteError `same-file`, `exists`, `opset`, `norm`
+ */
+export async function mergeModel(
+  inputPath: string,
+  outputPath: string,
+  options: MergeOptions = {},
+): Promise<MergeReport> {
+  const { signal, onProgress, compact = false, compute = denseNorm } = options;
+  await refuseSameFile(inputPath, outputPath);
+  await using file = await openModel(inputPath);
+  const { model } = file;
+  const tensors = fileTensors(file);
+  onProgress?.({ stage: 'search' });
+  const nodesBefore = countNodes(new ModelView(model));
+  const found = await rewriteModelProto(model, tensors, basename(file.path), { compute, ...(signal && { signal }) });
+
+  const view = new ModelView(model);
+  // Copies of the tensors' messages: staging moves the originals to where they will be, and W is read until the end.
+  const { modules, unread } = findFused(
+    view,
+    (tensor) => tensors({ ...tensor }),
+    await readSmallTensors(model, tensors),
+  );
+  const adapted = new Set(modules.flatMap(({ base }) => (base.kind === 'adapted' ? [base.module] : [])));
+  const outermost = modules.filter((module) => !adapted.has(module));
+  const refusals = new Map(await Promise.all(outermost.map(async (each) => [each, await mergeRefusal(each)] as const)));
+  const store = new AdapterStore(undefined, '_merged_data');
+  const editor = new MergeEditor(view, store);
+  const merged: { readonly module: FusedModule; readonly weight: MergedWeight | undefined }[] = [];
+  for (const module of outermost) {
+    signal?.throwIfAborted();
+    if (refusals.get(module) !== undefined) continue;
+    onProgress?.({ stage: 'merge', path: module.path, done: merged.length, total: outermost.length });
+    const { name, weight } = await editor.weight(module, async () => {
+      const gains: Float32Array[] = [];
+      for (const each of chainOf(module)) gains.push(await gainOf(each, compute, signal));
+      return MergedWeight.open(module, gains);
+    });
+    editor.replace(module, name);
+    merged.push({ module, weight });
+  }
+  editor.removeUnusedOperators();
+  onProgress?.({ stage: 'write', file: basename(outputPath) });
+  await writeWithData(file, outputPath, {
+    compact,
+    ...(signal && { signal }),
+    stageMore: (staging) => store.stage(model, outputPath, staging, signal),
+  });
+  const refused = outermost.flatMap((module) => {
+    const failure = refusals.get(module);
+    return failure === undefined ? [] : [{ ...module, failure }];
+  });
+  const reports: MergeReport['modules'] = [
+    // Only now: the errors are those of what was written.
+    ...merged.map(({ module, weight }) => mergedReport(module, weight)),
+    ...[...refused, ...unread].map(unmergedReport),
+    ...found.modules.filter((module) => module.status === 'skipped'),
+  ];
+  return {
+    schemaVersion: MERGE_SCHEMA_VERSION,
+    model: basename(file.path),
+    mode: 'merge',
+    options: { compact },
+    producer: { name: model.producerName ?? '', version: model.producerVersion ?? '' },
+    opset: standardOpset(model.opsetImport),
+    modules: reports,
+    totals: mergeTotals(reports, nodesBefore, countNodes(view)),
+  };
+}
+
+function mergedReport(module: FusedModule, weight: MergedWeight | undefined): MergedModuleReport {
+  const { path, adapter, facts, node, kind, rank, scaling, outFeatures, inFeatures, loraA } = module;
+  const chain = chainOf(module);
+  const base = baseWeight(module);
+  const product = kind === 'embedding' ? 0 : 2 * outFeatures * inFeatures;
+  const adapters = chain.map((each) => ({
+    bytes: each.loraA.tensor.byteLength + each.loraB.tensor.byteLength + 4 * outFeatures,
+    // An embedding looks A's columns up.
+    flops: 2 * each.rank * (outFeatures + (kind === 'embedding' ? 0 : inFeatures)) + 3 * outFeatures,
+  }));
+  const sum = (numbers: readonly number[]) => numbers.reduce((total, number) => total + number, 0);
+  // A weight that an earlier module has merged is there once, before and after.
+  const bytes = (count: number) => (weight === undefined ? 0 : count);
+  return {
+    status: 'merged',
+    reason: null,
+    path,
+    adapter: adapter ?? null,
+    kind,
+    scope: facts.path,
+    node: nodeReference(node),
+    adapters: chain.length,
+    rank,
+    scaling,
+    dtypes: { weight: base.type, adapter: loraA.tensor.type },
+    weightShape: [outFeatures, inFeatures],
+    rounding: weight?.rounding ?? null,
+    fused: {
+      weightBytes: bytes(base.tensor.byteLength),
+      adapterBytes: bytes(sum(adapters.map((each) => each.bytes))),
+      flopsPerRow: product + sum(adapters.map(({ flops }) => flops)),
+    },
+    merged: { weightBytes: bytes(weight?.tensor.byteLength ?? 0), adapterBytes: 0, flopsPerRow: product },
+  };
+}
+
+function unmergedReport({ path, adapter, facts, node, failure }: UnreadModule): UnmergedModuleReport {
+  const identity = { path, adapter: adapter ?? null, scope: facts.path, node: nodeReference(node) };
+  return { ...identity, status: 'skipped', reason: failure.reason };
+}

@@ -13,7 +13,11 @@ const columns: readonly Column<Row>[] = [
   { title: 'MODULE', value: ({ module }) => module.path },
   { title: 'ADAPTER', value: ({ module }) => (module.adapter === 'default' ? '' : (module.adapter ?? '')) },
   { title: 'KIND', value: ({ module }) => module.kind },
-  { title: 'RANK', align: 'right', value: ({ module }) => (module.status === 'fused' ? String(module.rank) : '') },
+  {
+    title: 'RANK',
+    align: 'right',
+    value: ({ module }) => (module.status === 'fused' ? String(module.rank ?? 'any') : ''),
+  },
   { title: 'SCALING', align: 'right', value: ({ module }) => scalingOf(module) },
   { title: 'TYPES', value: ({ module }) => typesOf(module) },
   { title: 'EXPORTED AS', value: ({ module }) => formOf(module) },

@@ -9,7 +9,8 @@ export interface ModuleDescription extends ModuleName {
    * rewrite leaves as they are, the composition is judged: from the base's and the adapter's results on.
    */
   readonly kind: string;
-  readonly rank: number;
+  /** null: that of the A and B in hand. */
+  readonly rank: number | null;
   readonly scaling: number;
   /** What the adapter's result is multiplied by besides; 1 if absent. */
   readonly adapterFactor?: number;

@@ -77,10 +77,11 @@ interface StoredParameters {
 }
 
 function arrange(module: ModuleDescription, stored: StoredParameters): DoraParameters {
-  const { rank, scaling, layouts } = module;
+  const { scaling, layouts } = module;
   const { weight, loraA, loraB, norm, bias } = stored;
   const outputs = norm.length;
   const inputs = weight.length / outputs;
+  const rank = module.rank ?? loraA.length / inputs;
   const fits =
     loraA.length === rank * inputs && loraB.length === rank * outputs && (bias?.length ?? outputs) === outputs;
   if (!Number.isInteger(inputs) || !fits) {

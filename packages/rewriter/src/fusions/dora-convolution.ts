@@ -21,6 +21,7 @@ import {
   innermostLayer,
   type LinearModule,
   linearModuleNames,
+  magnitudeOrGain,
   matchBase,
   matchOutput,
   type ProvenLinearModule,
@@ -188,7 +189,7 @@ function proveShapes({ scope }: FusionContext, module: LinearModule): MatchResul
   ) {
     return mismatch(`A [${a}] and B [${b}] do not fit W [${w}]`, lora.nodes[0]);
   }
-  const perChannel = gain.kind === 'norm' ? [gain.norm.magnitude] : [gain.value];
+  const perChannel = [magnitudeOrGain(gain)];
   if (composition.excess.kind === 'constant') perChannel.push(composition.excess.value);
   for (const value of perChannel) {
     if (!isPerChannel(sizes(value), out, w.length)) {

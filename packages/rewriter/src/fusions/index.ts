@@ -2,6 +2,7 @@ import { doraConvolution } from './dora-convolution.js';
 import { doraEmbedding } from './dora-embedding.js';
 import { doraFlattenedLinear } from './dora-flattened-linear.js';
 import { doraLinear } from './dora-linear.js';
+import { doraLinearCachedNorm } from './dora-linear-cached-norm.js';
 import { doraLinearConstantGain } from './dora-linear-constant-gain.js';
 import type { Fusion } from './fusion.js';
 
@@ -10,6 +11,7 @@ export const FUSIONS: readonly Fusion[] = [
   // Before the plain layer, which would take a flattened input for another one than the adapter's.
   doraFlattenedLinear,
   doraLinear,
+  doraLinearCachedNorm,
   doraLinearConstantGain,
   doraEmbedding,
   doraConvolution,

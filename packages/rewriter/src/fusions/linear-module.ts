@@ -2,7 +2,7 @@
 import { intAttribute, type NodeProto } from '@ort-dora/onnx';
 import type { ChannelAxis, FloatType } from '../functions/form.js';
 import { type Composition, matchComposition } from '../match/composition.js';
-import type { Gain } from '../match/gain.js';
+import type { Gain, Quotient } from '../match/gain.js';
 import {
   type BaseTerm,
   type LinearLayer,
@@ -30,16 +30,18 @@ export type LinearBase =
   | { readonly kind: 'layer'; readonly layer: LinearLayer }
   | { readonly kind: 'adapted'; readonly output: string; readonly module: LinearModule };
 
-/** g: computed in the graph, or folded by the exporter. */
+/** g: computed in the graph, folded by the exporter, or m over a norm that PEFT had cached. */
 export type LinearGain =
   | { readonly kind: 'norm'; readonly norm: Gain }
-  | { readonly kind: 'constant'; readonly value: string };
+  | { readonly kind: 'constant'; readonly value: string }
+  | { readonly kind: 'cached'; readonly quotient: Quotient };
 
 /** A module of which everything is proved that replacing it relies on. */
 export interface ProvenLinearModule extends LinearModule {
   readonly outFeatures: number;
   readonly inFeatures: number;
-  readonly rank: number;
+  /** Undefined where A and B are inputs of any rank. */
+  readonly rank: number | undefined;
   readonly scaling: number;
   readonly types: {
     /** T: of the result. */
@@ -103,13 +105,23 @@ export function matchLinearModule(
   return matched({
     root,
     output,
-    division: gain.value.kind === 'norm' ? gain.value.norm.division : undefined,
+    division: gain.value.kind === 'constant' ? undefined : quotientOf(gain.value).division,
     composition: composition.value,
     base: base.value,
     baseTerm: baseTerm.value,
     lora: lora.value,
     gain: gain.value,
   });
+}
+
+/** m, or g where the export holds no m. */
+export function magnitudeOrGain(gain: LinearGain): string {
+  return gain.kind === 'constant' ? gain.value : quotientOf(gain).magnitude;
+}
+
+/** m over its norm. */
+export function quotientOf(gain: Exclude<LinearGain, { kind: 'constant' }>): Pick<Quotient, 'division' | 'magnitude'> {
+  return gain.kind === 'norm' ? gain.norm : gain.quotient;
 }
 
 /** The value that the composition adapts. */
@@ -148,11 +160,10 @@ export function matchOutput(scope: MatchScope, root: NodeProto, baseType: number
 /** Where PEFT's names may be left: the magnitude's first, since it names path and adapter. */
 export function linearModuleNames({ gain, lora, base, composition }: LinearModule) {
   const layer = innermostLayer(base);
-  const ofGain = gain.kind === 'norm' ? [gain.norm.magnitude] : [gain.value];
-  const norm = gain.kind === 'norm' ? [gain.norm.division] : [];
+  const norm = gain.kind === 'constant' ? [] : [quotientOf(gain).division];
   return {
     tensors: [
-      ...ofGain,
+      magnitudeOrGain(gain),
       ...[lora.loraA, lora.loraB].map(({ source }) => source),
       ...(gain.kind === 'norm' && gain.norm.delta.kind === 'factors'
         ? [gain.norm.delta.loraA.source, gain.norm.delta.loraB.source]

@@ -13,7 +13,13 @@ import { isExcessOf, isZeroVector, sameVector } from '../proofs/vectors.js';
 import { floatType } from '../tensors/elements.js';
 import type { StoredMatrix } from '../tensors/stored-tensor.js';
 import type { FusionContext } from './fusion.js';
-import { baseOutput, innermostLayer, type LinearModule, type ProvenLinearModule } from './linear-module.js';
+import {
+  baseOutput,
+  innermostLayer,
+  type LinearModule,
+  magnitudeOrGain,
+  type ProvenLinearModule,
+} from './linear-module.js';
 
 export const PROVED = matched(undefined);
 export type Proof = MatchResult<undefined>;
@@ -54,7 +60,8 @@ export async function proveLinearModule(
 export interface Shapes {
   readonly outFeatures: number;
   readonly inFeatures: number;
-  readonly rank: number;
+  /** Undefined where A and B are inputs of any rank: the products of the graph run for equal ones only. */
+  readonly rank: number | undefined;
 }
 
 /** Layers whose result has all its axes, whatever the rank of their input. */
@@ -76,7 +83,7 @@ export function proveShapes({ scope }: FusionContext, module: LinearModule): Mat
   if (w?.length !== 2 || outFeatures === undefined || inFeatures === undefined) {
     return mismatch(`the shape of the base weight "${layer.weight.value}" is not known`, layer.nodes[0]);
   }
-  if (a?.length !== 2 || b?.length !== 2 || rank === undefined) {
+  if (a?.length !== 2 || b?.length !== 2) {
     return mismatch(`the shapes of "${lora.loraA.value}" and "${lora.loraB.value}" are not known`, lora.nodes[0]);
   }
   if (a[1] !== inFeatures || b[0] !== outFeatures || b[1] !== rank) {
@@ -84,10 +91,11 @@ export function proveShapes({ scope }: FusionContext, module: LinearModule): Mat
   }
   const isRow = (shape: readonly (number | undefined)[] | undefined) =>
     shape !== undefined && shape.at(-1) === outFeatures && shape.slice(0, -1).every((dim) => dim === 1);
-  const gainValue = gain.kind === 'norm' ? gain.norm.magnitude : gain.value;
-  const gainShape = scope.shape(gainValue);
-  if (!isRow(gainShape) || (gainShape?.length ?? 0) > 2) {
-    return mismatch(`"${gainValue}" [${gainShape ?? '?'}] does not have one element per output`, root);
+  for (const value of [magnitudeOrGain(gain), ...(gain.kind === 'cached' ? [gain.quotient.norm] : [])]) {
+    const shape = scope.shape(value);
+    if (!isRow(shape) || (shape?.length ?? 0) > 2) {
+      return mismatch(`"${value}" [${shape ?? '?'}] does not have one element per output`, root);
+    }
   }
   const xRank = scope.shape(layer.x)?.length;
   if (!ANY_RANK.has(layer.form) && (xRank === undefined || xRank < 2)) {
@@ -123,9 +131,6 @@ export function proveTypes(
   const adapter = typeOf(lora.loraA.value);
   if (adapter === undefined || typeOf(lora.loraB.value) !== adapter) {
     return mismatch('A and B do not have one float type', lora.nodes[0]);
-  }
-  if (adapter !== result && adapter !== 'float32') {
-    return mismatch(`a ${adapter} adapter on a ${result} result: expected ${result} or float32`, lora.nodes[0]);
   }
   const magnitude = gain.kind === 'norm' ? typeOf(gain.norm.magnitude) : undefined;
   if (gain.kind === 'norm' && magnitude !== weight && magnitude !== 'float32') {

@@ -23,6 +23,7 @@ export async function rewriteLinearModule(
     module.isLinear &&
     module.base.kind === 'layer' &&
     module.types.weight === module.types.result &&
+    module.types.adapter === operatorAdapterType(module) &&
     editor.wouldDie(module.output, layer.nodes);
   const form = asLinear ? linearForm(module) : composeForm(module);
   const source = gainSource(context, module);
@@ -44,7 +45,7 @@ export async function rewriteLinearModule(
     operator: form.op,
     overload,
     form: exportForm(module),
-    rank: module.rank,
+    rank: module.rank ?? null,
     scaling: module.scaling,
     dtypes: {
       weight: module.types.weight,
@@ -57,7 +58,7 @@ export async function rewriteLinearModule(
     layouts: layouts(module),
     scale: source.scale,
     values: {
-      x: layer.x,
+      x: plain(context.scope, layer.x),
       y: module.output,
       base: baseOutput(module.base),
       weight: layer.weight.value,
@@ -85,7 +86,7 @@ function composeForm(module: ProvenLinearModule): DoraComposeForm {
   return {
     op: 'DoraCompose',
     base: module.types.result,
-    lora: module.types.adapter,
+    lora: operatorAdapterType(module),
     bias: module.bias === undefined ? 'none' : 'inBase',
     channels: module.channels,
   };
@@ -99,15 +100,24 @@ function layouts(module: ProvenLinearModule) {
 
 function exportForm({ gain, base }: ProvenLinearModule): ExportForm {
   const layerForm = base.kind === 'layer' ? base.layer.form : 'adapted';
-  if (gain.kind === 'constant') return { norm: 'composeOnly', delta: null, base: layerForm };
+  if (gain.kind !== 'norm') return { norm: 'composeOnly', delta: null, base: layerForm };
   const { delta } = gain.norm;
   const kind = delta.kind === 'constant' ? 'constantDelta' : (delta.eye?.kind ?? 'direct');
   return { norm: 'full', delta: kind, base: layerForm };
 }
 
 /** ℓ as DoraCompose takes it: times the scale of the embedding, where that has one. */
-function adapterResult({ editor }: RewriteContext, { output, lora, types, adapterFactor }: ProvenLinearModule) {
-  return adapterFactor === 1 ? lora.output : editor.insertScaled(output, lora.output, adapterFactor, types.adapter);
+function adapterResult({ editor }: RewriteContext, module: ProvenLinearModule) {
+  const { output, lora, types, adapterFactor } = module;
+  const scaled =
+    adapterFactor === 1 ? lora.output : editor.insertScaled(output, lora.output, adapterFactor, types.adapter);
+  const type = operatorAdapterType(module);
+  return type === types.adapter ? scaled : editor.insertCast(output, scaled, type);
+}
+
+/** U: the adapter's own type if the operators take it beside T, else float32. */
+function operatorAdapterType({ types }: ProvenLinearModule): FloatType {
+  return types.adapter === types.result ? types.adapter : 'float32';
 }
 
 /** The bias as an operator of the result's type takes it. */
@@ -118,17 +128,23 @@ function biasOfResultType({ editor, scope }: RewriteContext, { output, types }: 
 
 /** Where g comes from. */
 type GainSource =
-  | { readonly scale: 'constant'; readonly tensor: StoredTensor; readonly type: FloatType }
+  | { readonly scale: 'constant'; readonly gain: StoredFloats; readonly divisor?: StoredFloats }
   | { readonly scale: 'stored'; readonly request: NormRequest }
   | { readonly scale: 'runtime'; readonly magnitude: string };
+
+interface StoredFloats {
+  readonly tensor: StoredTensor;
+  readonly type: FloatType;
+}
 
 /** @throws RewriteError `scale` where g must be stored and cannot be. */
 function gainSource(context: RewriteContext, module: ProvenLinearModule): GainSource {
   if (module.gain.kind === 'constant') {
-    const tensor = context.tensor(unwiden(context.scope, module.gain.value));
-    const type = floatType(tensor?.dataType);
-    if (tensor === undefined || type === undefined) throw new Error(`${module.gain.value} was proved to be constant`);
-    return { scale: 'constant', tensor, type };
+    return { scale: 'constant', gain: storedFloats(context, module.gain.value) };
+  }
+  if (module.gain.kind === 'cached') {
+    const { magnitude, norm } = module.gain.quotient;
+    return { scale: 'constant', gain: storedFloats(context, magnitude), divisor: storedFloats(context, norm) };
   }
   const request = context.settings.scale === 'runtime' ? undefined : normRequest(context, module);
   if (request !== undefined) return { scale: 'stored', request };
@@ -139,6 +155,14 @@ function gainSource(context: RewriteContext, module: ProvenLinearModule): GainSo
     );
   }
   return { scale: 'runtime', magnitude: plain(context.scope, module.gain.norm.magnitude) };
+}
+
+/** The numbers of a value that was proved to be constant. */
+function storedFloats({ tensor, scope }: RewriteContext, value: string): StoredFloats {
+  const found = tensor(unwiden(scope, value));
+  const type = floatType(found?.dataType);
+  if (found === undefined || type === undefined) throw new Error(`"${value}" was proved to be constant`);
+  return { tensor: found, type };
 }
 
 /** g as a float32 value `[out]` of the rewritten graph. */
@@ -159,11 +183,16 @@ async function writeGain(context: RewriteContext, module: ProvenLinearModule, so
       name: `${path}/DoraScale${adapter === undefined ? '' : `/${adapter}`}`,
     });
   }
-  const values =
-    source.scale === 'constant'
-      ? toFloat32(await source.tensor.read(), source.type)
-      : await computedGain(context, source.request);
+  const values = source.scale === 'constant' ? await constantGain(source) : await computedGain(context, source.request);
   return editor.addConstant(module.output, float32Tensor(name, [values.length], values));
+}
+
+/** g as the export holds it, or m over the norm that it holds. */
+async function constantGain({ gain, divisor }: GainSource & { scale: 'constant' }): Promise<Float32Array> {
+  const values = toFloat32(await gain.tensor.read(), gain.type);
+  if (divisor === undefined) return values;
+  const norm = toFloat32(await divisor.tensor.read(), divisor.type);
+  return values.map((value, index) => value / norm[index]!);
 }
 
 /** In an inspection nothing is computed: zeros stand for g. */
@@ -202,6 +231,7 @@ function normRequest(context: RewriteContext, module: ProvenLinearModule): NormR
   if (module.gain.kind !== 'norm') return undefined;
   const layer = innermostLayer(module.base);
   const { loraA, loraB } = module.lora;
+  const { rank } = module;
   const stored = (value: string): FloatTensor | undefined => {
     const tensor = context.tensor(value);
     const type = floatType(tensor?.dataType);
@@ -220,7 +250,7 @@ function normRequest(context: RewriteContext, module: ProvenLinearModule): NormR
   const b = stored(loraB.source);
   const magnitude = stored(uncast(context.scope, module.gain.norm.magnitude));
   if (weight === undefined || a === undefined || b === undefined || magnitude === undefined) return undefined;
-  if (a.type !== b.type) return undefined;
+  if (a.type !== b.type || rank === undefined) return undefined;
   return {
     path: context.path,
     weight,
@@ -233,7 +263,7 @@ function normRequest(context: RewriteContext, module: ProvenLinearModule): NormR
     scaling: module.scaling,
     outFeatures: module.outFeatures,
     inFeatures: module.inFeatures,
-    rank: module.rank,
+    rank,
     ...(context.signal === undefined ? {} : { signal: context.signal }),
   };
 }

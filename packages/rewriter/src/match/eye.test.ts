@@ -27,6 +27,9 @@ const scope = testScope({
     counter('longer', [5]),
     makeTensor('stored', DataType.BOOL, [4, 4], new Uint8Array(16)),
     floats('flat', [4, 5]),
+    floats('ones', [1], [1]),
+    floats('twos', [1], [2]),
+    floats('none', [], [0]),
   ],
   nodes: [
     op('ConstantOfShape', ['shape'], 'zeros'),
@@ -55,6 +58,12 @@ const scope = testScope({
     op('Equal', ['wrappedColumn', 'wrapped'], 'wrappedEye'),
     op('Cast', ['stored'], 'storedEye', { to: { int: DataType.FLOAT } }),
     op('Relu', ['x'], 'activation'),
+    // torch.onnx before 2.7 chooses ones and zeros by the comparison.
+    op('Where', ['equal', 'ones', 'none'], 'chosenEye'),
+    op('Where', ['equal', 'none', 'ones'], 'invertedEye'),
+    op('Where', ['equal', 'ones', 'ones'], 'chosenOnes'),
+    op('Where', ['equal', 'twos', 'none'], 'chosenTwos'),
+    op('Where', ['mismatched', 'ones', 'none'], 'chosenMismatched'),
   ],
 });
 
@@ -65,6 +74,7 @@ describe('matchEye', () => {
     ['equalEye', { kind: 'equalEye', size: 4, counters: [{ name: 'column' }, { name: 'row' }] }],
     ['rangeEye', { kind: 'equalEye', size: 4, counters: [] }],
     ['storedEye', { kind: 'constantEye', size: 4 }],
+    ['chosenEye', { kind: 'equalEye', size: 4 }],
   ])('%s', (value, expected) => {
     expect(matchEye(scope, value)).toMatchObject({ matched: true, value: expected });
   });
@@ -77,6 +87,10 @@ describe('matchEye', () => {
     // In uint8, 256 counts as 0 again: two ones in a row.
     ['wrappedEye', /cannot count to 299/],
     ['flat', /not a square matrix/],
+    ['invertedEye', /does not choose between 1 and 0/],
+    ['chosenOnes', /does not choose between 1 and 0/],
+    ['chosenTwos', /does not choose between 1 and 0/],
+    ['chosenMismatched', /not a column and a row of one length/],
     ['activation', /found Relu/],
     ['x', /not an identity matrix/],
   ])('refuses %s', (value, reason) => {

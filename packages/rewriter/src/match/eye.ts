@@ -25,6 +25,7 @@ export function matchEye(scope: MatchScope, value: string): MatchResult<Eye> {
   if (node === undefined) return mismatch(`"${source}" is not an identity matrix`);
   if (isStandard(node, 'EyeLike')) return eyeLike(scope, node);
   if (isStandard(node, 'Equal')) return equalEye(scope, node);
+  if (isStandard(node, 'Where')) return chosenEye(scope, node);
   return mismatch(`expected an identity matrix, found ${node.opType}`, node);
 }
 
@@ -50,6 +51,15 @@ function eyeLike(scope: MatchScope, node: NodeProto): MatchResult<Eye> {
     return mismatch("EyeLike's shape is not a known square", node, 1);
   }
   return matched({ kind: 'eyeLike', size: rows });
+}
+
+/** Ones where an identity matrix of truth values is true, zeros elsewhere: torch.onnx before 2.7. */
+function chosenEye(scope: MatchScope, node: NodeProto): MatchResult<Eye> {
+  const [condition = '', ones = '', zeros = ''] = node.input;
+  if (constantScalar(scope, ones) !== 1 || constantScalar(scope, zeros) !== 0) {
+    return mismatch('Where does not choose between 1 and 0', node, 1);
+  }
+  return matchEye(scope, condition);
 }
 
 function equalEye(scope: MatchScope, node: NodeProto): MatchResult<Eye> {

@@ -1,16 +1,22 @@
-import { intAttribute, intsAttribute, type NodeProto } from '@ort-dora/onnx';
+import { intsAttribute, type NodeProto } from '@ort-dora/onnx';
 import { type Delta, matchDelta, matchFoldedDelta } from './delta.js';
 import { deeper, eitherOrder, type MatchResult, matched, mismatch } from './result.js';
+import { matchRowNorm } from './row-norm.js';
 import { constantScalar } from './scalar.js';
 import type { MatchScope } from './scope.js';
 import { isStandard, type MatrixTrace, plain, traceMatrix, uncast } from './trace.js';
 
-/** g = m / ‖W + s·D‖ as found in the graph. */
-export interface Gain {
-  /** The division. */
+/** g = m / n. */
+export interface Quotient {
   readonly division: NodeProto;
   /** m, `[out]`. */
   readonly magnitude: string;
+  /** n, `[out]`. */
+  readonly norm: string;
+}
+
+/** g = m / ‖W + s·D‖ as found in the graph. */
+export interface Gain extends Omit<Quotient, 'norm'> {
   /** W `[out, in]` on the norm's path. */
   readonly weight: MatrixTrace;
   /** s on the norm's path; 1 where nothing is multiplied. */
@@ -20,27 +26,30 @@ export interface Gain {
 
 /** Matches g from the value that is multiplied with the adapter's result. */
 export function matchGain(scope: MatchScope, gain: string): MatchResult<Gain> {
+  const quotient = matchQuotient(scope, gain);
+  return quotient.matched ? matchNorm(scope, quotient.value) : quotient;
+}
+
+/** Matches m / n, whatever n is, from the value that is multiplied with the adapter's result. */
+export function matchQuotient(scope: MatchScope, gain: string): MatchResult<Quotient> {
   const row = matchRow(scope, gain);
   if (!row.matched) return row;
   const division = scope.producer(row.value);
   if (division === undefined || !isStandard(division, 'Div')) {
     return mismatch('g is not a quotient of a magnitude and a norm', division);
   }
-  return matchQuotient(scope, division);
+  const [magnitude = '', norm = ''] = division.input;
+  return matched({ division, magnitude, norm });
 }
 
-/** Matches g from its division on. */
-export function matchQuotient(scope: MatchScope, division: NodeProto): MatchResult<Gain> {
-  const [magnitude = '', norm = ''] = division.input;
-  const reduction = scope.producer(uncast(scope, norm));
-  if (reduction === undefined || !isStandard(reduction, 'ReduceL2')) {
-    return mismatch('the divisor is not the plain norm of W + s·B·A', reduction ?? division, 1);
-  }
-  const axis = reducedAxis(scope, reduction);
-  if (axis !== 1) return mismatch('the norm is not taken over the inputs, one per output', reduction, 2);
+function matchNorm(scope: MatchScope, quotient: Quotient): MatchResult<Gain> {
+  const { division, magnitude, norm } = quotient;
+  const rows = matchRowNorm(scope, norm);
+  if (!rows.matched) return deeper({ ...rows, culprit: rows.culprit ?? division }, 1);
+  const { operand, reduction } = rows.value;
   if (scope.shape(magnitude)?.length !== 1) return mismatch('the magnitude is not a vector', division, 2);
 
-  const summed = uncast(scope, reduction.input[0] ?? '');
+  const summed = uncast(scope, operand);
   const sum = scope.producer(summed);
   if (sum === undefined || !isStandard(sum, 'Add')) {
     return mismatch('what the norm is taken of is not a sum W + s·B·A', sum ?? reduction, 3);
@@ -64,17 +73,6 @@ export function matchQuotient(scope: MatchScope, division: NodeProto): MatchResu
   const [weight = '', scaled = ''] = scaledFirst ? sum.input.toReversed() : sum.input;
   const folded = split(weight, scaled, true);
   return folded.matched ? folded : computed;
-}
-
-/** The axis of a norm that drops one axis of a matrix; undefined where it does anything else. */
-function reducedAxis(scope: MatchScope, node: NodeProto): number | undefined {
-  if ((intAttribute(node, 'keepdims') ?? 1) !== 0) return undefined;
-  const [, axesInput = ''] = node.input;
-  const axes = axesInput === '' ? intsAttribute(node, 'axes') : scope.integers(axesInput);
-  const [axis] = axes ?? [];
-  if (axes?.length !== 1 || axis === undefined) return undefined;
-  // The operand is a sum with a traced matrix, so its rank is 2.
-  return axis < 0 ? axis + 2 : axis;
 }
 
 /** `D·s` in either order; `D` alone is scaled by 1. */

@@ -2,6 +2,7 @@ import type { ModelView, NodeProto, Scope, TensorProto } from '@ort-dora/onnx';
 import { inferOutputs, type Shape, type ValueType } from './inference.js';
 import type { MatchScope } from './scope.js';
 import { isStandard } from './trace.js';
+import { unwrapCall } from './wrapper-functions.js';
 
 /** The numbers of a tensor of few elements, wherever they are stored; undefined for larger ones and other types. */
 export type SmallConstants = (tensor: TensorProto) => readonly number[] | undefined;
@@ -22,7 +23,8 @@ export function matchScopes(view: ModelView, numbers: SmallConstants): ReadonlyM
     pending.add(scope);
     const parent = scope.parent === undefined ? undefined : facts(scope.parent);
     const callers = (calls.get(scope) ?? []).map(({ caller, node }) => ({ caller: facts(caller), node }));
-    const made = new ScopeFacts(scope, parent, callers, numbers);
+    const unwrap = (node: NodeProto) => unwrapCall(view, node, scope.opset());
+    const made = new ScopeFacts(scope, parent, callers, numbers, unwrap);
     known.set(scope, made);
     return made;
   };
@@ -56,6 +58,8 @@ function callSites(view: ModelView): ReadonlyMap<Scope, readonly CallSite<Scope>
 class ScopeFacts implements MatchScope {
   readonly path: string;
   readonly #types = new Map<string, ValueType>();
+  /** What calls of wrapper functions stand for. */
+  readonly #unwrapped = new Map<NodeProto, NodeProto>();
   readonly #knownIntegers = new Map<string, readonly number[] | undefined>();
 
   constructor(
@@ -64,13 +68,17 @@ class ScopeFacts implements MatchScope {
     /** Of a function: where it is called. */
     private readonly callers: readonly CallSite<ScopeFacts | undefined>[],
     private readonly numbers: SmallConstants,
+    unwrap: (node: NodeProto) => NodeProto | undefined,
   ) {
     this.path = scopePath(scope);
     const known = {
       type: (value: string) => this.#type(value),
       integers: (value: string) => this.integers(value),
     };
-    for (const node of scope.nodes) {
+    for (const written of scope.nodes) {
+      const unwrapped = unwrap(written);
+      if (unwrapped !== undefined) this.#unwrapped.set(written, unwrapped);
+      const node = unwrapped ?? written;
       const inferred = inferOutputs(node, known);
       for (const [index, output] of node.output.entries()) {
         const declared = this.#declared(output);
@@ -87,7 +95,8 @@ class ScopeFacts implements MatchScope {
   }
 
   producer(value: string): NodeProto | undefined {
-    return this.scope.producer(value);
+    const node = this.scope.producer(value);
+    return node === undefined ? undefined : (this.#unwrappedNode(node) ?? node);
   }
 
   readers(value: string): readonly NodeProto[] {
@@ -119,6 +128,11 @@ class ScopeFacts implements MatchScope {
 
   integers(value: string): readonly number[] | undefined {
     return this.#integers(value, 0);
+  }
+
+  #unwrappedNode(node: NodeProto): NodeProto | undefined {
+    const outer = this.parent;
+    return this.#unwrapped.get(node) ?? (outer === undefined ? undefined : outer.#unwrappedNode(node));
   }
 
   #type(value: string): ValueType {

@@ -1,6 +1,6 @@
 import { DataType, makeTensor } from '@ort-dora/onnx';
 import { expect, it } from 'vitest';
-import { floats, op, testScope } from '../../test/support/graph.js';
+import { floats, ints, op, testScope } from '../../test/support/graph.js';
 import { constantScalar } from './scalar.js';
 
 const scope = testScope({
@@ -10,12 +10,19 @@ const scope = testScope({
     floats('one element', [1], [2.5]),
     floats('matrix', [1, 1], [2.5]),
     floats('vector', [2]),
+    ints('one', [1]),
+    ints('three', [3]),
     makeTensor('half', DataType.FLOAT16, [], Uint16Array.of(0x3e00)),
     makeTensor('integer', DataType.INT64, [], BigInt64Array.of(1n)),
   ],
   nodes: [
     op('Cast', ['integer'], 'cast', { to: { int: DataType.FLOAT } }),
-    op('Cast', ['scalar'], 'rounded', { to: { int: DataType.FLOAT16 } }),
+    op('Cast', ['scalar'], 'rounded to float16', { to: { int: DataType.FLOAT16 } }),
+    op('Cast', ['scalar'], 'rounded to bfloat16', { to: { int: DataType.BFLOAT16 } }),
+    op('Cast', ['scalar'], 'widened', { to: { int: DataType.DOUBLE } }),
+    op('Cast', ['scalar'], 'cut to an integer', { to: { int: DataType.INT64 } }),
+    op('Expand', ['node', 'one'], 'expanded'),
+    op('Expand', ['node', 'three'], 'expanded to three'),
     op('Constant', [], 'node', { value_float: { float: 0.5 } }),
     op('Identity', ['node'], 'behind'),
   ],
@@ -28,6 +35,10 @@ it.each([
   ['cast', 1],
   ['node', 0.5],
   ['behind', 0.5],
+  ['rounded to float16', 0.0999755859375],
+  ['rounded to bfloat16', 0.10009765625],
+  ['widened', Math.fround(0.1)],
+  ['expanded', 0.5],
 ])('%s is %d', (value, expected) => {
   expect(constantScalar(scope, value)).toBe(expected);
 });
@@ -37,8 +48,8 @@ it.each([
   'matrix',
   'vector',
   'given',
-  // Its value depends on how the runtime rounds.
-  'rounded',
+  'expanded to three',
+  'cut to an integer',
 ])('%s is no constant', (value) => {
   expect(constantScalar(scope, value)).toBeUndefined();
 });

@@ -1,8 +1,10 @@
 import { DataType, intAttribute } from '@ort-dora/onnx';
+import { roundToBfloat16 } from '../tensors/round-bfloat16.js';
+import { roundToFloat16 } from '../tensors/round-float16.js';
 import type { MatchScope } from './scope.js';
 import { isStandard, plain } from './trace.js';
 
-/** Casts of one constant that are followed. */
+/** Casts and expansions of one constant that are followed. */
 const MOST_CASTS = 4;
 
 /**
@@ -18,16 +20,35 @@ export function constantScalar(scope: MatchScope, value: string, casts = MOST_CA
       : undefined;
   }
   const node = scope.producer(source);
-  if (node === undefined || casts === 0 || !isStandard(node, 'Cast')) return undefined;
+  if (node === undefined || casts === 0) return undefined;
+  if (isStandard(node, 'Expand') && isSingle(scope.integers(node.input[1] ?? ''))) {
+    return constantScalar(scope, node.input[0] ?? '', casts - 1);
+  }
+  if (!isStandard(node, 'Cast')) return undefined;
   const number = constantScalar(scope, node.input[0] ?? '', casts - 1);
   return number === undefined ? undefined : castNumber(number, intAttribute(node, 'to'));
 }
 
-/** The number after a cast; undefined where the cast would have to round in a way that is not reproduced here. */
+/** Whether a shape is that of one element, without more axes than a vector's. */
+function isSingle(shape: readonly number[] | undefined): boolean {
+  return shape !== undefined && shape.length <= 1 && shape.every((size) => size === 1);
+}
+
+/** The number after a cast; undefined where the cast is to a type that scalings and counters do not have. */
 function castNumber(number: number, type: number | undefined): number | undefined {
-  if (type === DataType.DOUBLE) return number;
-  if (type === DataType.INT64 || type === DataType.INT32) return Number.isInteger(number) ? number : undefined;
-  if (type === DataType.FLOAT) return Math.fround(number);
-  const exactInHalf = Number.isInteger(number) && Math.abs(number) <= 256;
-  return (type === DataType.FLOAT16 || type === DataType.BFLOAT16) && exactInHalf ? number : undefined;
+  switch (type) {
+    case DataType.DOUBLE:
+      return number;
+    case DataType.FLOAT:
+      return Math.fround(number);
+    case DataType.FLOAT16:
+      return roundToFloat16(number);
+    case DataType.BFLOAT16:
+      return roundToBfloat16(number);
+    case DataType.INT64:
+    case DataType.INT32:
+      return Number.isInteger(number) ? number : undefined;
+    default:
+      return undefined;
+  }
 }

@@ -95,7 +95,7 @@ function isWideningCast(scope: MatchScope, node: NodeProto): boolean {
 }
 
 function isFloat(type: number | undefined): boolean {
-  return type === DataType.FLOAT || type === DataType.FLOAT16 || type === DataType.BFLOAT16;
+  return type === DataType.FLOAT || type === DataType.FLOAT16 || type === DataType.BFLOAT16 || type === DataType.DOUBLE;
 }
 
 function isMatrixTranspose(scope: MatchScope, node: NodeProto): boolean {

@@ -252,7 +252,7 @@ function moduleRow(
     return html`<tr id="${anchor(index)}">${name}<td class="inline">${module.kind}</td><td class="why" colspan="${columns - 3}">${reason}</td><td class="end">${status(module.status)}</td></tr>`;
   }
   const failed = errors && !errors.passed;
-  return html`<tr id="${anchor(index)}">${name}<td class="inline">${module.kind}</td><td class="right number inline" data-label="rank">${module.rank}</td><td class="right number inline" data-label="scaling">${Number(module.scaling.toPrecision(6))}</td><td class="inline types">${typesOf(module)}</td><td class="why inline">${exportForm(module)}</td>${
+  return html`<tr id="${anchor(index)}">${name}<td class="inline">${module.kind}</td><td class="right number inline" data-label="rank">${module.rank ?? 'any'}</td><td class="right number inline" data-label="scaling">${Number(module.scaling.toPrecision(6))}</td><td class="inline types">${typesOf(module)}</td><td class="why inline">${exportForm(module)}</td>${
     withErrors &&
     html`<td class="error">${errors && html`<div class="errors">${errorStrip(drawn(module, index, errors), scale)}<span class="number">${times(ratio(errors))}</span></div>`}</td>`
   }<td class="end">${status(failed ? 'failed' : 'fused')}</td></tr>${failed && errors.reason && html`<tr class="detail"><td class="why" colspan="${columns}">${errors.reason}</td></tr>`}`;

@@ -70,7 +70,8 @@ export interface FusedModuleReport extends ModuleIdentity {
   readonly overload: string;
   /** How the exporter had written it. */
   readonly form: ExportForm;
-  readonly rank: number;
+  /** null: A and B are inputs of any rank. */
+  readonly rank: number | null;
   readonly scaling: number;
   readonly dtypes: {
     readonly weight: FloatType;

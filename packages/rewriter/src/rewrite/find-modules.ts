@@ -2,6 +2,7 @@
 import type { NodeProto } from '@ort-dora/onnx';
 import type { FoundModule, Fusion, FusionContext } from '../fusions/fusion.js';
 import { type Mismatch, mismatch } from '../match/result.js';
+import { constantScalar } from '../match/scalar.js';
 import type { MatchScope } from '../match/scope.js';
 import { isStandard, plain, uncast } from '../match/trace.js';
 
@@ -74,31 +75,36 @@ function isNormDivision(scope: MatchScope, node: NodeProto): boolean {
   return [
     [left, right],
     [right, left],
-  ].some(([magnitude = '', norm = '']) => isStored(scope, magnitude) && leadsToNormOfSum(scope, norm));
+  ].some(([magnitude = '', norm = '']) => isStoredVector(scope, magnitude) && leadsToNormOfSum(scope, norm));
 }
 
-/** A constant, or an input of the graph. */
-function isStored(scope: MatchScope, value: string): boolean {
+/** A constant or an input of the graph, of more than one element: 1/‖x‖ is no quotient of a magnitude. */
+function isStoredVector(scope: MatchScope, value: string): boolean {
   const source = uncast(scope, value);
+  if (constantScalar(scope, source) !== undefined) return false;
   return scope.constant(source) !== undefined || scope.producer(source) === undefined;
 }
 
-/** Whether a value is a norm of a sum or a difference, or one with an epsilon or a clamp behind it. */
+/** Whether a value is a norm of a sum or a difference, in one node or several, perhaps with an epsilon or a clamp behind it. */
 function leadsToNormOfSum(scope: MatchScope, value: string): boolean {
   let current = value;
-  for (let step = 0; step < 4; step++) {
+  let isReduced = false;
+  for (let step = 0; step < LONGEST_NORM; step++) {
     const producer = scope.producer(uncast(scope, current));
     if (producer === undefined) return false;
-    if (isStandard(producer, 'ReduceL2') || isStandard(producer, 'ReduceL1')) {
-      const reduced = scope.producer(uncast(scope, producer.input[0] ?? ''));
-      return reduced !== undefined && (isStandard(reduced, 'Add') || isStandard(reduced, 'Sub'));
-    }
+    if (isReduced && (isStandard(producer, 'Add') || isStandard(producer, 'Sub'))) return true;
+    isReduced ||= REDUCTIONS.some((opType) => isStandard(producer, opType));
     const computed = producer.input.find((input) => input !== '' && scope.constant(plain(scope, input)) === undefined);
     if (computed === undefined) return false;
     current = computed;
   }
   return false;
 }
+
+/** What norms reduce by. A mean is none: that would be a normalisation of activations. */
+const REDUCTIONS = ['ReduceL2', 'ReduceL1', 'ReduceSumSquare', 'ReduceSum'];
+/** Nodes from a divisor to the sum that it is the norm of at most: a clamp, a root, a sum, squares, magnitudes. */
+const LONGEST_NORM = 8;
 
 /** The failure that came furthest among the compositions that the norm leads to. */
 function explain(scope: MatchScope, division: NodeProto, failures: ReadonlyMap<NodeProto, Mismatch>): Mismatch {

@@ -105,6 +105,24 @@ describe('fillBankRow', () => {
     expect(slice(filled.bank, layout.modules.get(up.path)!.offsetB, 3)).toEqual([1, 2, 0]);
   });
 
+  it.each(['model', 'base'])('finds modules whose paths begin elsewhere: in the %s', async (longer) => {
+    const prefix = 'model.language_model.';
+    const known = longer === 'model' ? layout : prefixed(prefix);
+    const module = longer === 'model' ? { ...up, path: `${prefix}${up.path}` } : up;
+    await using adapter = await open([module]);
+    const filled = row();
+    await fillBankRow(adapter, known, filled, async () => new Float32Array(4));
+    expect(slice(filled.bank, layout.modules.get(up.path)!.offsetA, 3)).toEqual([1, 2, 3]);
+  });
+
+  it('refuses paths that could be several, and two that are one', async () => {
+    const gainOf = async () => new Float32Array(4);
+    await using short = await open([{ ...up, path: 'up' }]);
+    await expect(fillBankRow(short, layout, row(), gainOf)).rejects.toThrow('room for 2 modules that up may be');
+    await using two = await open([up, { ...up, path: `model.${up.path}` }]);
+    await expect(fillBankRow(two, layout, row(), gainOf)).rejects.toThrow('and layers.0.up are one module of it');
+  });
+
   it('takes scalings of zero', async () => {
     await using zero = await open([up, down], { lora_alpha: 0 });
     const gainOf = async ({ outFeatures }: { readonly outFeatures: number }) => new Float32Array(outFeatures);
@@ -164,3 +182,7 @@ describe('fillBankRow', () => {
     await expect(fillBankRow(adapter, layout, row(), gainOf, { signal })).rejects.toThrow('aborted');
   });
 });
+
+function prefixed(prefix: string): BankLayout {
+  return { ...layout, modules: new Map([...layout.modules].map(([path, place]) => [`${prefix}${path}`, place])) };
+}

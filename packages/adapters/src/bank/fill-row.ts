@@ -34,6 +34,9 @@ export type GainCompute = (module: DoraModule) => Promise<Float32Array>;
  * Fills the row of a slot with an adapter: A and B padded to the layout's `maxRank` and rounded to its element type once,
  * and g. Modules of the layout that the adapter does not have get A and B of zeros and g = 1, plain LoRA modules g = 1.
  *
+ * Exports may know a module by a path that begins inside or outside of PEFT's base model (`layers.0.fc` for
+ * `model.layers.0.fc`, or the reverse): where no module has the very path, the one that ends like it is meant.
+ *
  * A bank has one scaling an adapter. Where an adapter's modules differ in theirs (`alpha_pattern`), the row has the most
  * common one, and the B of the other modules is multiplied by what is missing.
  *
@@ -52,7 +55,7 @@ export async function fillBankRow(
 ): Promise<BankSlot> {
   checkRow(row, layout);
   const modules = [...adapter.modules.values()];
-  const misfits = modules.map((module) => misfit(module, layout)).filter((reason) => reason !== undefined);
+  const { placed, misfits } = placeModules(modules, layout);
   if (misfits.length > 0) {
     const shown = misfits.slice(0, 4).join(', ');
     const rest = misfits.length > 4 ? `, and ${misfits.length - 4} more` : '';
@@ -63,9 +66,8 @@ export async function fillBankRow(
   const scaling = commonScaling(modules);
   row.bank.fill(0);
   row.gains.fill(1);
-  for (const module of modules) {
+  for (const { module, place } of placed) {
     options.signal?.throwIfAborted();
-    const place = layout.modules.get(module.path)!;
     // Equal scalings leave B as it is, zero included.
     const factor = module.scaling === scaling ? 1 : module.scaling / scaling;
     await writeModule(module, place, factor, layout, row, adapter.folder);
@@ -91,15 +93,46 @@ function checkRow({ bank, gains }: BankRow, { elementType, rowElements, gainElem
   }
 }
 
-/** Why a module has no room in the layout. */
-function misfit({ path, kind, rank, inFeatures, outFeatures }: AdapterModule, layout: BankLayout): string | undefined {
-  const place = layout.modules.get(path);
-  if (place === undefined) return `it has no room for ${path}`;
+/** The place of each module, or why it has none. */
+function placeModules(modules: readonly AdapterModule[], layout: BankLayout) {
+  const placed: { readonly module: AdapterModule; readonly place: BankModule }[] = [];
+  const misfits: string[] = [];
+  const taken = new Map<BankModule, string>();
+  for (const module of modules) {
+    const places = placesOf(module.path, layout.modules);
+    const [place] = places;
+    const other = place && taken.get(place);
+    if (places.length > 1) misfits.push(`it has room for ${places.length} modules that ${module.path} may be`);
+    else if (place === undefined) misfits.push(`it has no room for ${module.path}`);
+    else if (other !== undefined) misfits.push(`${module.path} and ${other} are one module of it`);
+    else {
+      taken.set(place, module.path);
+      placed.push({ module, place });
+      const reason = misfit(module, place, layout.maxRank);
+      if (reason !== undefined) misfits.push(reason);
+    }
+  }
+  return { placed, misfits };
+}
+
+function placesOf(path: string, modules: BankLayout['modules']): readonly BankModule[] {
+  const exact = modules.get(path);
+  if (exact !== undefined) return [exact];
+  return [...modules]
+    .filter(([known]) => path.endsWith(`.${known}`) || known.endsWith(`.${path}`))
+    .map(([, place]) => place);
+}
+
+function misfit(
+  { path, kind, rank, inFeatures, outFeatures }: AdapterModule,
+  place: BankModule,
+  maxRank: number,
+): string | undefined {
   if (kind !== 'linear') return `${path} is of kind ${kind}, and banks hold linear layers`;
   if (inFeatures !== place.inFeatures || outFeatures !== place.outFeatures) {
     return `${path} is [${outFeatures}, ${inFeatures}] and has room for [${place.outFeatures}, ${place.inFeatures}]`;
   }
-  return rank > layout.maxRank ? `${path} has rank ${rank} and room for ${layout.maxRank}` : undefined;
+  return rank > maxRank ? `${path} has rank ${rank} and room for ${maxRank}` : undefined;
 }
 
 /** The scaling that most modules have; zero only if all are, since the others are made from it. */

@@ -74,6 +74,11 @@ export function parseConfig(bytes: Uint8Array, file: string): AdapterConfig {
   };
 }
 
+/** As {@link parseConfig}, for a text that is no file (any more). */
+export function parseAdapterConfig(text: string): AdapterConfig {
+  return parseConfig(Buffer.from(text), 'adapter_config.json');
+}
+
 function parseFile(bytes: Uint8Array, file: string): Readonly<Record<string, unknown>> {
   let json: unknown;
   try {

@@ -3,7 +3,9 @@
 import { Command, CommanderError } from 'commander';
 import { registerAttach } from './commands/attach.js';
 import { registerDoctor } from './commands/doctor.js';
+import { registerExtract } from './commands/extract.js';
 import { registerInspect } from './commands/inspect.js';
+import { registerMerge } from './commands/merge.js';
 import { registerOpsLibrary } from './commands/ops-library.js';
 import { registerRewrite } from './commands/rewrite.js';
 import { registerServe } from './commands/serve.js';
@@ -20,6 +22,8 @@ const commands: readonly Register[] = [
   registerRewrite,
   registerVerify,
   registerAttach,
+  registerExtract,
+  registerMerge,
   registerServe,
   registerDoctor,
   registerOpsLibrary,

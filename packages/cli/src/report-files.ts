@@ -2,7 +2,7 @@
 
 import { mkdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join, relative, resolve } from 'node:path';
-import { reportPage } from '@ort-dora/rewriter';
+import { type PageContext, reportPage } from '@ort-dora/rewriter';
 import { describeRuntime } from '@ort-dora/runtime';
 import type { FullReport } from './combined-report.js';
 import { externalFiles } from './external-files.js';
@@ -28,10 +28,19 @@ export interface ModelBytes {
 
 /** Writes the reports that were asked for. Each is there as a whole or not at all. */
 export async function writeReports(report: FullReport, paths: ReportPaths, context: ReportContext): Promise<void> {
+  await writeReportFiles(report, reportPage, paths, context);
+}
+
+/** As {@link writeReports}, for a report of another kind and its page. */
+export async function writeReportFiles<R>(
+  report: R,
+  page: (report: R, context: PageContext) => string,
+  paths: ReportPaths,
+  { command, bytes }: ReportContext,
+): Promise<void> {
   if (paths.report !== undefined) await writeWhole(paths.report, `${JSON.stringify(report, null, 2)}\n`);
   if (paths.html !== undefined) {
-    const { command, bytes } = context;
-    await writeWhole(paths.html, reportPage(report, { command, bytes: await bytes(), versions: versions() }));
+    await writeWhole(paths.html, page(report, { command, bytes: await bytes(), versions: versions() }));
   }
 }
 

@@ -12,6 +12,13 @@ export {
   readProvenance,
 } from './attach/provenance.js';
 export {
+  type ExtractedModule,
+  type ExtractOptions,
+  type ExtractProgress,
+  type ExtractReport,
+  extractAdapter,
+} from './extract/extract-model.js';
+export {
   type BankForm,
   type BodyOptions,
   type BodyTarget,
@@ -44,17 +51,20 @@ export {
   operatorSignature,
 } from './functions/function.js';
 export { type MergeOptions, type MergeProgress, mergeModel } from './merge/merge-model.js';
-export type {
-  Cost,
-  MergedModuleReport,
-  MergeReport,
-  MergeTotals,
-  UnmergedModuleReport,
+export { mergePage } from './merge/merge-page.js';
+export {
+  type Cost,
+  type MergedModuleReport,
+  type MergeReport,
+  type MergeTotals,
+  mergeTotals,
+  type UnmergedModuleReport,
 } from './merge/merge-report.js';
 export type { RoundingError } from './merge/merged-weight.js';
 export { denseNorm } from './norm/dense.js';
 export type { NormCompute, NormRequest } from './norm/norm.js';
-export { type DetailedVerification, type PageContext, reportPage } from './report/html.js';
+export { type DetailedVerification, reportPage } from './report/html.js';
+export type { PageContext } from './report/page/frame.js';
 export {
   type AlreadyFusedModuleReport,
   type ExportForm,

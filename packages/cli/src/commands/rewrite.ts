@@ -2,9 +2,10 @@
 
 import { type RewriteOptions, rewriteModel } from '@ort-dora/rewriter';
 import { verifyModels } from '@ort-dora/verify';
-import { InvalidArgumentError, Option } from 'commander';
+import { Option } from 'commander';
 import { combine, type FullReport, fusedModules, type NamedReport } from '../combined-report.js';
 import { commandLine } from '../command-line.js';
+import { parseCount } from '../count-argument.js';
 import { CommandError } from '../errors.js';
 import { displayName, findModels, type ModelSet } from '../models.js';
 import { moduleSummary, moduleTable } from '../module-table.js';
@@ -181,9 +182,4 @@ function checkOutcome(report: FullReport, out: string, { require: required }: Re
       `${report.model}: ${count(fusedModules(report), 'module')} fused where --require asks for ${required}; ort-dora inspect says why the others were left alone`,
     );
   }
-}
-
-function parseCount(text: string): number {
-  if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('it must be a whole number of at least 0.');
-  return Number(text);
 }

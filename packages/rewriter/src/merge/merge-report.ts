@@ -15,7 +15,7 @@ export interface MergeReport {
   readonly options: { readonly compact: boolean };
   readonly producer: { readonly name: string; readonly version: string };
   readonly opset: number;
-  /** In the order of the graph. */
+  /** The merged ones in the order of the graph, then the others. */
   readonly modules: readonly (MergedModuleReport | UnmergedModuleReport)[];
   readonly totals: MergeTotals;
 }

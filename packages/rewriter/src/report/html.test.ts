@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { type DetailedVerification, type PageContext, reportPage } from './html.js';
+import { type DetailedVerification, reportPage } from './html.js';
+import type { PageContext } from './page/frame.js';
 import type { FusedModuleReport, ModuleReport, RewriteReport, SkippedModuleReport } from './report.js';
 
 function fused(path: string, fields: Partial<FusedModuleReport> = {}): FusedModuleReport {

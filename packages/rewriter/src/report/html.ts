@@ -3,20 +3,10 @@
 import { type DrawnModule, errorChart, errorStrip } from './page/error-chart.js';
 import { type ErrorScale, errorScale } from './page/error-scale.js';
 import { byteSize, change, integer, plural, scientific, times } from './page/figures.js';
-import { type Content, html, Markup } from './page/markup.js';
+import { madeSection, type PageContext, pageFrame, tile } from './page/frame.js';
+import { html, type Markup } from './page/markup.js';
 import { groupByLayer } from './page/module-groups.js';
-import { style } from './page/style.js';
 import type { FusedModuleReport, ModuleReport, ReportVerification, RewriteReport } from './report.js';
-
-/** What the page shows beyond the report, where it is known. */
-export interface PageContext {
-  /** The command that made the report. */
-  readonly command?: string;
-  /** Name → version of what took part. */
-  readonly versions?: Readonly<Record<string, string>>;
-  /** Size of the model with its external data, in bytes. */
-  readonly bytes?: { readonly before: number; readonly after: number };
-}
 
 /** A verification with the details that the page can show. The report's own figures are enough. */
 export interface DetailedVerification extends ReportVerification {
@@ -49,28 +39,15 @@ export function reportPage(report: RewriteReport, context: PageContext = {}): st
   const errors = errorsByModule(report.modules, verification);
   const shown = [...errors.values()];
   const scale = errorScale(shown.flatMap((e) => [e.errorOriginal, e.errorRewritten, e.limit ?? e.errorRewritten]));
-  const page = html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${report.model}: DoRA report</title>
-<style>${new Markup(style)}</style>
-</head>
-<body>
-<main>
-${heading(report, verification)}
+  return pageFrame(
+    `${report.model}: DoRA report`,
+    html`${heading(report, verification)}
 ${tiles(report, context, shown)}
 ${verification && shown.length > 0 && errorSection(report, errors, scale)}
 ${moduleSection(report, errors, scale)}
 ${verification && outputSection(verification)}
-${madeSection(report, context)}
-</main>
-</body>
-</html>
-`;
-  return page.toString();
+${madeSection(report, context)}`,
+  );
 }
 
 /** The figures of each module that has some: a module is found by its path, adapter and, where several share these, scope. */
@@ -145,9 +122,6 @@ ${sizeTile(report, context)}
 ${errorTile(errors)}
 </dl>`;
 }
-
-const tile = (name: string, figure: Content, note: Content, more?: Content): Markup =>
-  html`<div class="tile"><dt>${name}</dt><dd><div class="figure">${figure}</div><div class="note">${note}</div>${more}</dd></div>`;
 
 function meter(before: number, after: number): Markup {
   const width = before === 0 ? 0 : Math.min(100, (100 * after) / before);
@@ -319,15 +293,4 @@ function inputSets({ runs = [] }: DetailedVerification): Markup | false {
     ({ inputs, skipped }) =>
       html`<li>${Object.entries(inputs).map(([name, dims]) => html`<code>${name}</code> [${dims.join(', ')}] `)}${skipped !== null && html`<div class="why">not used: ${skipped}</div>`}</li>`,
   )}</ol></details>`;
-}
-
-function madeSection(report: RewriteReport, { command, versions = {} }: PageContext): Markup {
-  return html`<section>
-<h2>How this was made</h2>
-<dl class="made">
-${command !== undefined && html`<dt>Command</dt><dd><code>${command}</code></dd>`}
-${Object.entries(versions).map(([name, version]) => html`<dt>${name}</dt><dd>${version}</dd>`)}
-<dt>Report</dt><dd>schema version ${report.schemaVersion}</dd>
-</dl>
-</section>`;
 }

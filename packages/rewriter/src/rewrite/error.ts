@@ -24,5 +24,7 @@ export type RewriteErrorCode =
   | 'targets'
   /** Something in an adapter or a base export that cannot be attached. */
   | 'attach'
+  /** An adapter that cannot be read back from a model. */
+  | 'extract'
   /** The computation of a norm returned something else than g. */
   | 'norm';

@@ -220,6 +220,21 @@ describe('around the layer', () => {
   });
 });
 
+it.each([{ auto_pad: { string: 'VALID' } }, { auto_pad: { string: 'SAME_LOWER' }, strides: { ints: [2] } }])(
+  'a convolution that pads by %o',
+  async (attributes) => {
+    const model = modelOf({
+      inputs: { x: [1, 6, 9] },
+      initializers: [weights('k', [6, 6, 2])],
+      nodes: [{ ...op('Conv', ['x', 'k'], 'y', attributes), name: '/stem/Conv' }],
+      outputs: ['y'],
+    });
+    await expectRight(model, [{ path: 'stem', kind: 'conv', outFeatures: 6, inFeatures: 6, kernel: [2] }], {
+      x: input(1, 6, 9),
+    });
+  },
+);
+
 describe('element types', () => {
   const model = modelOf({
     inputs: { x: [2, 4] },
@@ -264,7 +279,6 @@ describe('what is refused', () => {
   it.each([
     [conv({ group: { int: 2 } }), stem(3), 'stem: adapters on convolutions in 2 groups are not attached'],
     [conv({ dilations: { ints: [2] } }, 6), stem(6), 'stem: adapters on dilated convolutions are not attached'],
-    [conv({ auto_pad: { string: 'SAME_UPPER' } }, 6), stem(6), 'stem: the convolution pads by auto_pad'],
     [
       modelOf({ inputs: { x: [4] }, initializers: [weights('w', [4, 3])], nodes: [layer('x', 'y')], outputs: ['y'] }),
       fc,

@@ -9,12 +9,12 @@ import { isStandard, type MatrixTrace, traceMatrix, unwiden } from '../match/tra
 import { type ConstantData, matchBlockProduct, matchDequantizedWeight } from '../quantized/weights.js';
 import { floatType } from '../tensors/elements.js';
 import type { FloatTensor } from '../tensors/stored-tensor.js';
-import { type LayerName, layerNames } from './layer-names.js';
+import { type LayerNames, layerNames } from './layer-names.js';
 
 export type LayerKind = 'linear' | 'embedding' | 'conv';
 
 /** One layer, at one place of one graph. */
-export interface BaseLayer {
+export interface BaseLayer extends LayerNames {
   readonly kind: LayerKind;
   readonly scope: Scope;
   readonly facts: MatchScope;
@@ -28,8 +28,6 @@ export interface BaseLayer {
   readonly weight: LayerWeight;
   /** As PyTorch has the weight: Linear `[out, in]`, Embedding `[words, width]`, Conv `[out, in/groups, …]`. */
   readonly weightShape: readonly number[];
-  /** Module paths that the export gives it. */
-  readonly names: readonly LayerName[];
 }
 
 export interface LayerBias {
@@ -69,7 +67,7 @@ export function baseLayers(scope: Scope, facts: MatchScope, constant: ConstantDa
         : kind === 'linear'
           ? addedBias(scope, facts, product, weightShape[0]!)
           : undefined;
-    layers.push({ ...layer, scope, facts, node, bias, names: layerNames(scope, node, weight, bias) });
+    layers.push({ ...layer, scope, facts, node, bias, ...layerNames(scope, node, weight, bias) });
   }
   return layers;
 }

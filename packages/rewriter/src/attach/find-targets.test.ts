@@ -181,6 +181,19 @@ describe('names that contradict or complete one another', () => {
     ]);
   });
 
+  it('one embedding of two names, as in T5, is found by either', async () => {
+    const parts: Parts = {
+      nodes: [named(op('Gather', ['shared.weight', 'x'], 'y'), '/encoder/embed_tokens/Gather')],
+      initializers: [floats('shared.weight', [5, 3])],
+    };
+    const embedding = (path: string): Target => ({ path, kind: 'embedding', weightShape: [5, 3] });
+    for (const path of ['shared', 'encoder.embed_tokens']) {
+      expect((await find([embedding(path)], parts)).found, path).toMatchObject([{ path, nodes: ['y'] }]);
+    }
+    const { problems } = await find([embedding('shared'), embedding('encoder.embed_tokens')], parts);
+    expect(problems).toMatchObject([{ problem: 'ambiguous' }, { problem: 'ambiguous' }]);
+  });
+
   it('a short scope is completed by the name of the weight', async () => {
     const parts: Parts = {
       nodes: [named(op('MatMul', ['x', 'h.0.c_attn.weight'], 'y'), '/c_attn/MatMul')],

@@ -49,15 +49,22 @@ export async function findTargets(
   { layers, adapted }: Pick<BaseModel, 'layers' | 'adapted'>,
   signal?: AbortSignal,
 ): Promise<TargetSearch> {
-  const byLeaf = groupBy(
-    layers.flatMap((layer) => layer.names.map((name) => ({ layer, name }))),
-    ({ name }) => name.segments.at(-1)!,
-  );
+  const leaf = ({ name }: NamedLayer) => name.segments.at(-1)!;
+  const named: NamedLayers = {
+    byLeaf: groupBy(
+      layers.flatMap((layer) => layer.names.map((name) => ({ layer, name }))),
+      leaf,
+    ),
+    sharedByLeaf: groupBy(
+      layers.flatMap((layer) => layer.ofSharedWeight.map((name) => ({ layer, name }))),
+      leaf,
+    ),
+  };
   const found: FoundTarget[] = [];
   const problems: TargetProblem[] = [];
   for (const target of targets) {
     signal?.throwIfAborted();
-    const result = await findTarget(target, byLeaf, adapted, signal);
+    const result = await findTarget(target, named, adapted, signal);
     if ('layers' in result) found.push(result);
     else problems.push(result);
   }
@@ -69,9 +76,15 @@ interface NamedLayer {
   readonly name: LayerName;
 }
 
+/** Layers by the last segment of their paths. */
+interface NamedLayers {
+  readonly byLeaf: ReadonlyMap<string, readonly NamedLayer[]>;
+  readonly sharedByLeaf: ReadonlyMap<string, readonly NamedLayer[]>;
+}
+
 async function findTarget(
   target: Target,
-  byLeaf: ReadonlyMap<string, readonly NamedLayer[]>,
+  { byLeaf, sharedByLeaf }: NamedLayers,
   adapted: readonly (readonly string[])[],
   signal: AbortSignal | undefined,
 ): Promise<FoundTarget | TargetProblem> {
@@ -88,10 +101,12 @@ async function findTarget(
     candidates: [...new Set(candidates.map(describeLayer))],
   });
   const sameLeaf = byLeaf.get(wanted.at(-1) ?? '') ?? [];
-  const fitting = bestFitting(
-    sameLeaf.filter(({ layer }) => layer.kind === kind),
-    wanted,
-  );
+  const ofKind = ({ layer }: NamedLayer) => layer.kind === kind;
+  const shared = (sharedByLeaf.get(wanted.at(-1) ?? '') ?? []).filter(({ name }) => {
+    const fit = fitOf(wanted, name.segments);
+    return fit === 'whole' || fit === 'longer';
+  });
+  const fitting = bestFitting(sameLeaf.filter(ofKind), wanted) ?? bestFitting(shared.filter(ofKind), wanted);
   if (fitting === undefined) {
     if (adapted.some((segments) => fitOf(wanted, segments) !== undefined)) {
       return problem('adapted', 'adapted in this model already: attach to the export of the base', []);

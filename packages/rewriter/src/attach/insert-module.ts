@@ -141,10 +141,6 @@ export function refuseUnsupported(path: string, layer: BaseLayer): void {
       'adapters on dilated convolutions are not attached: PEFT makes their A without dilation, and cannot run them',
     );
   }
-  const padding = layer.node.attribute.find(({ name }) => name === 'auto_pad')?.s;
-  if (padding !== undefined && new TextDecoder().decode(padding) !== 'NOTSET') {
-    throw refuse('the convolution pads by auto_pad; only explicit pads are known');
-  }
 }
 
 /** m / ‖W + s·B·A‖ on the stored or dequantized W, or ones without m. */

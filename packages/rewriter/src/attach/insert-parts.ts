@@ -66,7 +66,9 @@ const LORA_PATH: Readonly<Record<BaseLayer['kind'], (parts: InsertParts) => stri
       const value = intsAttribute(layer.node, name);
       return value === undefined ? {} : { [name]: { ints: value } };
     };
+    const padding = layer.node.attribute.find(({ name }) => name === 'auto_pad')?.s;
     const reduced = writer.compute(layer, 'Conv', [adapterInput(parts), values.loraA], `${module.path}/lora_A`, {
+      ...(padding === undefined ? {} : { auto_pad: { string: padding } }),
       ...ints('kernel_shape'),
       ...ints('strides'),
       ...ints('pads'),

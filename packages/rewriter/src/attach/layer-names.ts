@@ -11,6 +11,13 @@ export interface LayerName {
   readonly from: 'node name' | 'name scopes' | 'initializer name' | 'folded initializer';
 }
 
+export interface LayerNames {
+  /** Names that say nothing another one does not say in full are left out. */
+  readonly names: readonly LayerName[];
+  /** The weight's own name, where it is another module's: both have this weight, or are one module of two names. */
+  readonly ofSharedWeight: readonly LayerName[];
+}
+
 /**
  * The paths of a layer. Where its nodes say which module they are, a parameter's name counts only if it says the same:
  * exporters share equal parameters, such as a tied head's, under one of their names.
@@ -20,7 +27,7 @@ export function layerNames(
   node: NodeProto,
   weight: Pick<LayerWeight, 'source' | 'value'>,
   bias: LayerBias | undefined,
-): readonly LayerName[] {
+): LayerNames {
   const nodes = bias?.addition === undefined ? [node] : [node, bias.addition];
   const values = [weight.source, weight.value ?? '', bias?.value ?? ''].filter((value) => value !== '');
   const folded = values.flatMap((value) =>
@@ -34,11 +41,15 @@ export function layerNames(
     ...folded.map((name) => ['folded initializer', pathOfParameter(name)] as const),
     ...values.map((name) => ['initializer name', pathOfParameter(name)] as const),
   ]);
-  const agreeing = ofParameters.filter(
-    ({ segments }) => ofNodes.length === 0 || ofNodes.some((own) => fitOf(segments, own.segments) !== undefined),
-  );
-  const names = [...ofNodes, ...agreeing];
-  return names.filter(({ segments }) => !names.some((other) => isThinned(segments, other.segments)));
+  const agrees = ({ segments }: LayerName) =>
+    ofNodes.length === 0 || ofNodes.some((own) => fitOf(segments, own.segments) !== undefined);
+  const names = [...ofNodes, ...ofParameters.filter(agrees)];
+  return {
+    names: names.filter(({ segments }) => !names.some((other) => isThinned(segments, other.segments))),
+    ofSharedWeight: ofParameters.filter(
+      (name) => !agrees(name) && name.segments.join('.') === pathOfParameter(weight.source),
+    ),
+  };
 }
 
 function distinct(paths: readonly (readonly [LayerName['from'], string | undefined])[]): readonly LayerName[] {

@@ -12,6 +12,7 @@ import { type AttachOptions, attachAdapter, readProvenance } from '../src/index.
 import { type NpyArray, readNpz, toNumbers } from './support/npz.js';
 import { relativeError, toFloat16Bits } from './support/numbers.js';
 import { runModel } from './support/ort.js';
+import { overFloat32 } from './support/over-float32.js';
 import { numbersOf } from './support/tensors.js';
 
 const FOLDER = join(dirname(fileURLToPath(import.meta.url)), 'fixtures/attach');
@@ -80,6 +81,19 @@ describe.each([
     const own = relativeError(toNumbers(arrays.get('peft')!), reference);
     expect(relativeError(numbersOf(y!), reference)).toBeLessThanOrEqual(2 * own + rounding);
   });
+});
+
+it('a bfloat16 layer with a float32 adapter, whose body goes through float32 on a CPU', async () => {
+  const { output, report } = await attach('legacy_bfloat16', 'single');
+  expect(report.modules).toMatchObject([
+    { operator: 'DoraLinear', overload: 'bfloat16_float32_w0a0b0_bias_via_float32', bias: true },
+  ]);
+  const arrays = readNpz(join(FOLDER, 'legacy_bfloat16+single.npz'));
+  const model = overFloat32(decodeModel(new Uint8Array(readFileSync(output))));
+  const { y } = await runModel(model, { x: feed(arrays.get('x')!, DataType.FLOAT) });
+  const reference = toNumbers(arrays.get('y')!);
+  const own = relativeError(toNumbers(arrays.get('peft')!), reference);
+  expect(relativeError(numbersOf(y!), reference)).toBeLessThanOrEqual(2 * own + 2 ** -8);
 });
 
 /** Without it, ONNX Runtime multiplies dequantized weights with activations that it quantizes too. */

@@ -2,12 +2,13 @@
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { DataType, decodeModel, type ModelProto, makeNode, makeValueInfo } from '@ort-dora/onnx';
+import { DataType, decodeModel, type ModelProto } from '@ort-dora/onnx';
 import * as ort from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { readNpz, toNumbers } from './support/npz.js';
 import { relativeError, toFloat16Bits } from './support/numbers.js';
 import { runModel } from './support/ort.js';
+import { overFloat32 } from './support/over-float32.js';
 import { rewritten } from './support/rewrite.js';
 import { numbersOf } from './support/tensors.js';
 
@@ -78,18 +79,3 @@ describe.each([
     expect(relativeError(await run(result), reference)).toBeLessThanOrEqual(2 * original + rounding);
   });
 });
-
-/** A bfloat16 model with float32 input and output: onnxruntime-node has no bfloat16 tensors. */
-function overFloat32(model: ModelProto): ModelProto {
-  const graph = model.graph!;
-  const cast = (from: string, to: string, type: number) =>
-    makeNode('Cast', [from], [to], { attributes: { to: { int: type } } });
-  for (const node of graph.node) {
-    node.input = node.input.map((value) => (value === 'x' ? 'x.bfloat16' : value));
-    node.output = node.output.map((value) => (value === 'y' ? 'y.bfloat16' : value));
-  }
-  graph.node = [cast('x', 'x.bfloat16', DataType.BFLOAT16), ...graph.node, cast('y.bfloat16', 'y', DataType.FLOAT)];
-  graph.input = [makeValueInfo('x', DataType.FLOAT)];
-  graph.output = [makeValueInfo('y', DataType.FLOAT)];
-  return model;
-}

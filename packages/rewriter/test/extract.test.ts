@@ -1,4 +1,5 @@
 // Adapters written back from models: A and B bit for bit, m within two units in the last place, the config as attached.
+import { createHash } from 'node:crypto';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -130,6 +131,34 @@ describe('what was exported', () => {
       expect(report.modules.map(({ rank }) => rank)).toEqual([r]);
     }
     await expect(extractAdapter([path], fresh(), { adapter: 'third' })).rejects.toThrow("no adapter 'third', only");
+  });
+});
+
+describe('what PEFT has loaded, with the results of the model', () => {
+  const fixture = join(import.meta.dirname, 'fixtures/extract');
+  const checked = JSON.parse(readFileSync(join(fixture, 'checked.json'), 'utf8'));
+
+  it('is what is extracted, byte for byte', async () => {
+    expect(checked.errorOfExtractedFromExport).toBe(0);
+    const folder = fresh();
+    await extractAdapter([join(fixture, 'model.onnx')], folder);
+    for (const [file, digest] of Object.entries(checked.sha256)) {
+      expect(
+        createHash('sha256')
+          .update(readFileSync(join(folder, file)))
+          .digest('hex'),
+        file,
+      ).toBe(digest);
+    }
+  });
+
+  it('and m alone is another, in the last places, from the rewritten model', async () => {
+    expect(checked.errorOfExtractedFromRewritten).toBeLessThan(4e-7);
+    const [exported, rewritten] = [fresh(), fresh()];
+    await extractAdapter([join(fixture, 'model.onnx')], exported);
+    await rewriteModel(join(fixture, 'model.onnx'), `${rewritten}.onnx`);
+    await extractAdapter([`${rewritten}.onnx`], rewritten);
+    await expectSameAdapter(rewritten, exported);
   });
 });
 

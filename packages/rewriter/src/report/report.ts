@@ -106,7 +106,7 @@ export interface ExportForm {
   /** Where B·A came from; null where the export did not have it. */
   readonly delta: 'eyeLike' | 'equalEye' | 'constantEye' | 'constantDelta' | 'direct' | null;
   /** The base layer, and where the bias was added to the product. */
-  readonly base: LayerForm | 'adapted' | 'MatMulNBits' | 'DequantizeLinear';
+  readonly base: LayerForm | 'adapted' | 'MatMulNBits' | 'MatMulInteger' | 'DequantizeLinear';
 }
 
 /** Left exactly as it was. */

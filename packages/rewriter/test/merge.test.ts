@@ -72,6 +72,19 @@ describe.each(SAMPLES)('$name', (sample) => {
   });
 });
 
+it('linear, embedding and convolution layers of one model', async () => {
+  const path = join(import.meta.dirname, 'fixtures/extract/model.onnx');
+  const output = join(scratch, 'kinds.onnx');
+  const report = await mergeModel(path, output);
+  expect(report.totals).toMatchObject({ merged: 6, skipped: 0 });
+  const ids = BigInt64Array.from({ length: 14 }, (_, index) => BigInt((index * 7) % 24));
+  const feeds = { ids: new ort.Tensor('int64', ids, [2, 7]) };
+  const [before, after] = [await runModel(path, feeds), await runModel(output, feeds)];
+  for (const name of Object.keys(before)) {
+    expect(relativeError(numbersOf(after[name]!), numbersOf(before[name]!))).toBeLessThan(2e-6);
+  }
+});
+
 describe('every other recorded export', () => {
   const folder = join(import.meta.dirname, 'exports');
   const exports = readdirSync(folder).filter((file) => file.endsWith('.onnx') && !file.includes('bfloat16'));
@@ -262,6 +275,21 @@ describe('what cannot be merged stays as it is', () => {
     return path;
   }
 
+  it('a convolution whose adapter moves otherwise', async () => {
+    const path = join(scratch, 'convolution.onnx');
+    await rewriteModel(join(import.meta.dirname, 'fixtures/extract/model.onnx'), path, { target: 'cpu' });
+    await using file = await openModel(path);
+    const down = file.model.graph!.node.filter(({ opType }) => opType === 'Conv')[1]!;
+    const pads = down.attribute.find(({ name }) => name === 'pads')!;
+    expect(pads.ints).toEqual([1n, 1n]);
+    pads.ints = [0n, 2n];
+    writeFileSync(path, encodeModel(file.model));
+    const report = await mergeModel(path, `${path}.merged`);
+    expect(report.totals).toMatchObject({ merged: 5, skipped: 1 });
+    const [skipped] = report.modules.filter(({ status }) => status === 'skipped');
+    expect(skipped).toMatchObject({ path: 'conv', reason: "the adapter's kernels do not move as its base's does" });
+  });
+
   it.each<[string, (model: ModelProto) => void, string]>([
     [
       'a base whose result somebody else reads',
@@ -288,6 +316,17 @@ describe('what cannot be merged stays as it is', () => {
         node.input = [...node.input.slice(0, 3), 'other'];
       },
       'the bias that its base holds is not the one that it leaves alone',
+    ],
+    [
+      'an adapter that reads another input',
+      ({ graph }) => {
+        const producer = (value: string) => graph!.node.find(({ output }) => output[0] === value)!;
+        const [, lora = ''] = graph!.node.find(({ opType }) => opType === 'DoraCompose')!.input;
+        const down = producer(producer(lora).input[0]!);
+        graph!.node.unshift(makeNode('Neg', ['x'], ['elsewhere']));
+        down.input = down.input.map((name) => (name === 'x' ? 'elsewhere' : name));
+      },
+      'the adapter reads "elsewhere", and its base "x"',
     ],
     [
       'a gain that is computed',

@@ -4,7 +4,7 @@ import { intAttribute, type ModelView, type NodeProto, type Scope, type TensorPr
 import { type BaseLayer, baseLayers } from '../attach/base-layers.js';
 import { readProvenance } from '../attach/provenance.js';
 import { DORA_DOMAIN } from '../functions/function.js';
-import { matchConvolutionAdapter } from '../match/convolution.js';
+import { type Geometry, geometryOf, matchConvolutionAdapter } from '../match/convolution.js';
 import { matchEmbeddingAdapter } from '../match/embedding-layer.js';
 import { type LowRankPath, matchLowRank } from '../match/linear-layer.js';
 import { matchScopes, type SmallConstants } from '../match/model-facts.js';
@@ -109,6 +109,14 @@ class Reader {
     if (!base.matched) return base;
     const lora = this.#adapter(loraValue, base.value.scale, node);
     if (!lora.matched) return lora;
+    const layer = innermostLayer(base.value.base);
+    if (inputSource(this.facts, lora.value.x) !== inputSource(this.facts, layer.x)) {
+      return mismatch(`the adapter reads "${lora.value.x}", and its base "${layer.x}"`, lora.value.nodes[0]);
+    }
+    const [down, up] = lora.value.nodes as readonly [NodeProto, NodeProto];
+    if (layer.node?.opType === 'Conv' && !movesAlike(this.facts, layer.node, down, up)) {
+      return mismatch("the adapter's kernels do not move as its base's does", down);
+    }
     const loraA = this.#matrix(lora.value.loraA, node);
     if (!loraA.matched) return loraA;
     const loraB = this.#matrix(lora.value.loraB, node);
@@ -215,6 +223,40 @@ class Reader {
 
 const orientedTrace = (trace: MatrixTrace, transposed: boolean) => (transposed ? transposedTrace(trace) : trace);
 
+/** What the layer below all adapters reads, and its node where that is one of its own. */
+function innermostLayer(base: FusedBase): { readonly x: string; readonly node: NodeProto | undefined } {
+  switch (base.kind) {
+    case 'inside':
+      throw new Error('the product inside a DoraLinear is below no other base');
+    case 'layer':
+      return base.layer;
+    case 'adapted': {
+      const { module } = base;
+      return module.base.kind === 'inside'
+        ? { x: module.node.input[0] ?? '', node: undefined }
+        : innermostLayer(module.base);
+    }
+  }
+}
+
+/** Whether A's kernel goes where W's goes, and B's is a point: then B·A is a kernel like W. */
+function movesAlike(facts: MatchScope, base: NodeProto, down: NodeProto, up: NodeProto): boolean {
+  const [w, a, b] = [base, down, up].map((node) => geometryOf(facts, node));
+  if (w === undefined || a === undefined || b === undefined) return false;
+  const isPoint = ({ kernel }: Geometry) => kernel.every((size) => size === 1);
+  const same = (key: 'kernel' | 'strides' | 'dilations') => w[key].join() === a[key].join();
+  const stays = b.strides.every((stride) => stride === 1) && b.padding === b.kernel.flatMap(() => [0, 0]).join();
+  return (
+    [w, a, b].every(({ groups }) => groups === 1) &&
+    same('kernel') &&
+    same('strides') &&
+    (same('dilations') || isPoint(w)) &&
+    w.padding === a.padding &&
+    isPoint(b) &&
+    stays
+  );
+}
+
 const kindOf = (base: FusedBase): FusedModule['kind'] =>
   base.kind === 'layer' ? base.layer.kind : base.kind === 'adapted' ? base.module.kind : 'linear';
 
@@ -248,6 +290,22 @@ function unscaled(facts: MatchScope, start: string): { readonly value: string; r
     }
   }
   return { value, scale };
+}
+
+/** What a layer reads, without what gives it another float type or shape. */
+function inputSource(facts: MatchScope, start: string): string {
+  let value = start;
+  for (let step = 0; step < MOST_STEPS; step++) {
+    const node = facts.producer(value);
+    const passes =
+      node !== undefined &&
+      (isStandard(node, 'Identity') ||
+        isStandard(node, 'Reshape') ||
+        (isStandard(node, 'Cast') && floatType(intAttribute(node, 'to')) !== undefined));
+    if (!passes) break;
+    value = node.input[0] ?? '';
+  }
+  return value;
 }
 
 /** A stored vector behind reshapes and casts that lose nothing. */

@@ -108,3 +108,24 @@ function feed(array: NpyArray, elementType: number): ort.Tensor {
     ? new ort.Tensor('float16', Uint16Array.from(values, toFloat16Bits), dims)
     : new ort.Tensor('float32', Float32Array.from(values), dims);
 }
+
+describe.each([
+  ['legacy_dynamic', 'MatMulInteger'],
+  ['dynamo_static', 'DequantizeLinear'],
+])('%s, whose activations are quantized too', (base, quantizedBy) => {
+  it("is PEFT's operations on the same base", async () => {
+    const reference = await attach(base, 'dora', { form: 'reference' });
+    const x = toNumbers(readNpz(join(FOLDER, 'legacy+dora.npz')).get('x')!);
+    const feeds = { x: new ort.Tensor('float32', Float32Array.from(x), [2, 3, 16]) };
+    const expected = numbersOf((await runModel(reference.output, feeds)).y!);
+    const { output, report } = await attach(base, 'dora');
+    expect(report.modules).toHaveLength(8);
+    for (const module of report.modules) {
+      expect(module).toMatchObject({ operator: 'DoraCompose', form: { base: quantizedBy } });
+    }
+    // One step of an activation's quantization, where both round to different sides.
+    expect(relativeError(numbersOf((await runModel(output, feeds)).y!), expected)).toBeLessThan(2 ** -7);
+    const unadapted = await runModel(join(FOLDER, 'bases', `${base}.onnx`), feeds);
+    expect(relativeError(numbersOf(unadapted.y!), expected)).toBeGreaterThan(2 ** -3);
+  });
+});

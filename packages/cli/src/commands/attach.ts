@@ -269,7 +269,9 @@ async function verifyAgainst(
   });
 }
 
-const isQuantized = ({ form }: FusedModuleReport) => form.base === 'MatMulNBits' || form.base === 'DequantizeLinear';
+const QUANTIZED: ReadonlySet<string> = new Set(['MatMulNBits', 'MatMulInteger', 'DequantizeLinear']);
+
+const isQuantized = ({ form }: FusedModuleReport) => QUANTIZED.has(form.base);
 
 /** `14 modules of the DoRA adapter attached; verified: worst module error 0.9× the original's, …`. */
 function closingLine(report: FullReport, { config, modules }: Adapter): string {

@@ -6,7 +6,13 @@ import { matchLinearProduct } from '../match/product.js';
 import { type MatchResult, matched, mismatch } from '../match/result.js';
 import type { MatchScope } from '../match/scope.js';
 import { isStandard, type MatrixTrace, traceMatrix, unwiden } from '../match/trace.js';
-import { type ConstantData, matchBlockProduct, matchDequantizedWeight } from '../quantized/weights.js';
+import {
+  type ConstantData,
+  matchBlockProduct,
+  matchDequantizedWeight,
+  matchIntegerProduct,
+  type QuantizedWeight,
+} from '../quantized/weights.js';
 import { floatType } from '../tensors/elements.js';
 import type { FloatTensor } from '../tensors/stored-tensor.js';
 import { type LayerNames, layerNames } from './layer-names.js';
@@ -46,7 +52,7 @@ export interface LayerWeight {
   /** 1: the numbers are transposed against {@link BaseLayer.weightShape}. */
   readonly numbersTransposed: 0 | 1;
   /** The operator that dequantizes; undefined for weights that are floating point in the file. */
-  readonly quantizedBy: 'MatMulNBits' | 'DequantizeLinear' | undefined;
+  readonly quantizedBy: 'MatMulNBits' | 'MatMulInteger' | 'DequantizeLinear' | undefined;
   /** Element type in which the layer has it: the values that it is dequantized to, where it is quantized. */
   readonly type: FloatType;
   /** Name of the constant with the elements. */
@@ -59,7 +65,7 @@ export function baseLayers(scope: Scope, facts: MatchScope, constant: ConstantDa
   for (const node of scope.nodes) {
     const found = matchLayer(facts, node, constant);
     if (!found.matched) continue;
-    const { bias: inside, ...layer } = found.value;
+    const { bias: inside, named, ...layer } = found.value;
     const { kind, product, weight, weightShape } = layer;
     const bias =
       inside !== undefined
@@ -67,7 +73,7 @@ export function baseLayers(scope: Scope, facts: MatchScope, constant: ConstantDa
         : kind === 'linear'
           ? addedBias(scope, facts, product, weightShape[0]!)
           : undefined;
-    layers.push({ ...layer, scope, facts, node, bias, ...layerNames(scope, node, weight, bias) });
+    layers.push({ ...layer, scope, facts, node, bias, ...layerNames(scope, [node, ...(named ?? [])], weight, bias) });
   }
   return layers;
 }
@@ -79,6 +85,8 @@ interface MatchedLayer {
   readonly bias: string | undefined;
   readonly weight: LayerWeight;
   readonly weightShape: readonly number[];
+  /** Nodes before the layer's last one that may carry its name. */
+  readonly named?: readonly NodeProto[];
 }
 
 function matchLayer(facts: MatchScope, node: NodeProto, constant: ConstantData): MatchResult<MatchedLayer> {
@@ -90,6 +98,8 @@ function matchLayer(facts: MatchScope, node: NodeProto, constant: ConstantData):
       return matchLinear(facts, node, constant);
     case 'Gather':
       return matchEmbedding(facts, node, constant);
+    case 'Mul':
+      return matchInteger(facts, node, constant);
     case 'Conv':
       return matchConv(facts, node, constant);
     default:
@@ -101,22 +111,28 @@ function matchNBits(node: NodeProto, constant: ConstantData): MatchResult<Matche
   const found = matchBlockProduct(node, constant);
   if (!found.matched) return found;
   const { x, output, bias, weight } = found.value;
-  return matched({
-    kind: 'linear',
-    x,
-    product: output,
-    bias,
-    weight: {
-      value: undefined,
-      transposed: 0,
-      numbers: weight.numbers,
-      numbersTransposed: 0,
-      quantizedBy: 'MatMulNBits',
-      type: weight.type,
-      source: weight.value,
-    },
-    weightShape: weight.numbers.dims,
-  });
+  return matched({ kind: 'linear', x, product: output, bias, ...insideProduct(weight, 'MatMulNBits', 0) });
+}
+
+function matchInteger(facts: MatchScope, node: NodeProto, constant: ConstantData): MatchResult<MatchedLayer> {
+  const found = matchIntegerProduct(facts, node, constant);
+  if (!found.matched) return found;
+  const { x, output, weight, node: product } = found.value;
+  if (weight.numbers.dims.length !== 2) return mismatch('its weight is no matrix', product);
+  const parts = insideProduct(weight, 'MatMulInteger', 1);
+  return matched({ kind: 'linear', x, product: output, bias: undefined, named: [product], ...parts });
+}
+
+/** A weight that only the quantized product itself can read. */
+function insideProduct(
+  { value, numbers, type }: QuantizedWeight,
+  quantizedBy: 'MatMulNBits' | 'MatMulInteger',
+  transposed: 0 | 1,
+): Pick<MatchedLayer, 'weight' | 'weightShape'> {
+  return {
+    weight: { value: undefined, transposed, numbers, numbersTransposed: transposed, quantizedBy, type, source: value },
+    weightShape: transposed === 1 ? numbers.dims.toReversed() : numbers.dims,
+  };
 }
 
 function matchLinear(facts: MatchScope, node: NodeProto, constant: ConstantData): MatchResult<MatchedLayer> {

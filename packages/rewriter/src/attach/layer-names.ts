@@ -24,11 +24,11 @@ export interface LayerNames {
  */
 export function layerNames(
   scope: Scope,
-  node: NodeProto,
+  ofLayer: readonly NodeProto[],
   weight: Pick<LayerWeight, 'source' | 'value'>,
   bias: LayerBias | undefined,
 ): LayerNames {
-  const nodes = bias?.addition === undefined ? [node] : [node, bias.addition];
+  const nodes = bias?.addition === undefined ? ofLayer : [...ofLayer, bias.addition];
   const values = [weight.source, weight.value ?? '', bias?.value ?? ''].filter((value) => value !== '');
   const folded = values.flatMap((value) =>
     listOf(scope.valueInfo(unquantized(value))?.metadataProps ?? [], FOLDED_FROM),

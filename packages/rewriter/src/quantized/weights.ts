@@ -2,7 +2,7 @@
 
 import { intAttribute, type NodeProto } from '@ort-dora/onnx';
 import type { FloatType } from '../functions/form.js';
-import { type MatchResult, matched, mismatch } from '../match/result.js';
+import { eitherOrder, type MatchResult, matched, mismatch } from '../match/result.js';
 import type { MatchScope } from '../match/scope.js';
 import { isStandard } from '../match/trace.js';
 import { floatType } from '../tensors/elements.js';
@@ -88,6 +88,61 @@ export function matchBlockProduct(node: NodeProto, constant: ConstantData): Matc
     output: node.output[0] ?? '',
     weight: { value: packedName, numbers, type: floatType(scales.dataType)! },
     bias: bias === '' ? undefined : bias,
+  });
+}
+
+/** A product of 8-bit integers over activations that are quantized as they come. */
+export interface IntegerProduct extends Omit<BlockProduct, 'bias'> {
+  /** W `[in, out]`. */
+  readonly weight: QuantizedWeight;
+}
+
+/**
+ * Matches what ONNX Runtime's `quantize_dynamic` makes of a MatMul (transformers.js' `_quantized` files): DynamicQuantizeLinear
+ * of x, MatMulInteger, a Cast, and a Mul by both scales, which is `root`.
+ */
+export function matchIntegerProduct(
+  scope: MatchScope,
+  root: NodeProto,
+  constant: ConstantData,
+): MatchResult<IntegerProduct> {
+  if (!isStandard(root, 'Mul')) return mismatch('expected a Mul', root);
+  return eitherOrder(root, (castValue, scalesValue) => {
+    const cast = scope.producer(castValue);
+    const product = scope.producer(cast?.input[0] ?? '');
+    if (
+      cast === undefined ||
+      !isStandard(cast, 'Cast') ||
+      product === undefined ||
+      !isStandard(product, 'MatMulInteger')
+    ) {
+      return mismatch('expected the Cast of a MatMulInteger', root);
+    }
+    const [xQuantized = '', weightName = '', xZero = '', weightZero = ''] = product.input;
+    const dynamic = scope.producer(xQuantized);
+    if (dynamic === undefined || !isStandard(dynamic, 'DynamicQuantizeLinear') || dynamic.output[2] !== xZero) {
+      return mismatch('its activations are not quantized by DynamicQuantizeLinear', product);
+    }
+    const scales = scope.producer(scalesValue);
+    if (scales === undefined || !isStandard(scales, 'Mul'))
+      return mismatch('expected the product of both scales', root);
+    const scaleName = scales.input.find((input) => input !== dynamic.output[1]) ?? '';
+    if (!scales.input.includes(dynamic.output[1] ?? '')) return mismatch("expected the activations' scale", scales);
+    const quantized = constant(weightName);
+    const scale = constant(scaleName);
+    const zeroPoint = weightZero === '' ? undefined : constant(weightZero);
+    if (quantized === undefined || scale === undefined || (weightZero !== '' && zeroPoint === undefined)) {
+      return mismatch('its weight is no constant', product);
+    }
+    const numbers = dequantizeLinear({ quantized, scale, zeroPoint, axis: 1, blockSize: 0 });
+    if (typeof numbers === 'string') return mismatch(numbers, product);
+    const [x = ''] = dynamic.input;
+    return matched({
+      node: product,
+      x,
+      output: root.output[0] ?? '',
+      weight: { value: weightName, numbers, type: floatType(scale.dataType)! },
+    });
   });
 }
 

@@ -47,6 +47,12 @@ auto WithElements(const void* data, DType dtype, F&& f) {
   }
 }
 
+// The same for an adapter's tensor beside elements of type T: it has their type, or float32.
+template <class T, class F>
+auto WithAdapterElements(const void* data, DType dtype, F&& f) {
+  return dtype == DType::kFloat32 ? f(static_cast<const float*>(data)) : f(static_cast<const T*>(data));
+}
+
 template <class F>
 auto WithMutableElements(void* data, DType dtype, F&& f) {
   switch (dtype) {

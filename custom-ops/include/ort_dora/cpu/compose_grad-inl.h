@@ -17,39 +17,38 @@ HWY_BEFORE_NAMESPACE();
 namespace ort_dora {
 namespace HWY_NAMESPACE {
 
-// A task is kGradRows rows by kGradColumns channels. The sums of d_g do not depend on the number of threads: float32
-// along a task's rows, then float64 over the tasks in order. Scratch: one double for every kGradRows elements.
+// A task is kGradRows rows by kGradColumns channels. The sums of d_g do not depend on the number of threads: half precision in
+// float32 along a task's rows, then float64 over the tasks in order. Scratch: one double for every kGradRows elements.
 constexpr int64_t kGradRows = 64;
 constexpr int64_t kGradColumns = 1024;
 
 template <class T, class U>
 class GradBlock {
+  using E = Elementwise<T>;
+  using D = typename E::D;
+  using V = typename E::V;
+
  public:
   GradBlock(const DoraComposeGradProblem& p, int64_t top, int64_t bottom, double* sums)
       : p_(p), top_(top), bottom_(bottom), sums_(sums) {}
 
   // Channels [c, c + count), count at most a vector.
   HWY_INLINE void Column(int64_t c, size_t count) const {
-    const bool whole = count == kLanes;
-    const auto load = [&](const auto* from) { return whole ? Load(from) : LoadPart(from, count); };
-    const auto store = [&](VF v, auto* to) { whole ? Store(v, to) : StorePart(v, to, count); };
-    const VF g = load(p_.g + c);
-    const VF s = hn::Set(F32(), p_.scaling);
-    const VF gs = hn::Mul(g, s);
-    VF sum = hn::Zero(F32());
+    const V g = E::Read(p_.g + c, count), s = hn::Set(D(), p_.scaling), gs = hn::Mul(g, s);
+    V sum = hn::Zero(D());
     for (int64_t row = top_; row < bottom_; ++row) {
       const int64_t at = row * p_.channels + c;
-      const VF dy = load(static_cast<const T*>(p_.dy) + at);
-      if (p_.d_base != nullptr) store(hn::Mul(g, dy), static_cast<T*>(p_.d_base) + at);
-      if (p_.d_lora != nullptr) store(hn::Mul(gs, dy), static_cast<U*>(p_.d_lora) + at);
+      const V dy = E::Read(static_cast<const T*>(p_.dy) + at, count);
+      if (p_.d_base != nullptr) E::Write(hn::Mul(g, dy), static_cast<T*>(p_.d_base) + at, count);
+      if (p_.d_lora != nullptr) E::Write(hn::Mul(gs, dy), static_cast<U*>(p_.d_lora) + at, count);
       if (sums_ == nullptr) continue;
-      const VF base = load(static_cast<const T*>(p_.base) + at);
-      const VF lora = load(static_cast<const U*>(p_.lora) + at);
+      const V base = E::Read(static_cast<const T*>(p_.base) + at, count);
+      const V lora = E::Read(static_cast<const U*>(p_.lora) + at, count);
       sum = hn::MulAdd(dy, hn::MulAdd(s, lora, base), sum);
     }
     if (sums_ == nullptr) return;
-    float lanes[kLanes];
-    Store(sum, lanes);
+    hn::TFromD<D> lanes[E::kLanes];
+    hn::StoreU(sum, D(), lanes);
     for (size_t i = 0; i < count; ++i) sums_[c + static_cast<int64_t>(i)] = lanes[i];
   }
 
@@ -69,9 +68,7 @@ void ComposeGrad(const DoraComposeGradProblem& p, Parallel& parallel) {
     const int64_t last = std::min(p.channels, first + kGradColumns);
     const int64_t top = strip * kGradRows, bottom = std::min(p.rows, top + kGradRows);
     const GradBlock<T, U> block(p, top, bottom, p.d_g == nullptr ? nullptr : partial.data() + strip * p.channels);
-    for (int64_t c = first; c < last; c += kLanes) {
-      block.Column(c, static_cast<size_t>(std::min<int64_t>(kLanes, last - c)));
-    }
+    ForVectors<Elementwise<T>::kLanes>(first, last, [&](int64_t c, size_t count) ORT_DORA_INLINE { block.Column(c, count); });
   });
   if (p.d_g == nullptr) return;
   for (int64_t c = 0; c < p.channels; ++c) {
@@ -85,7 +82,7 @@ void DoraComposeGrad(const DoraComposeGradProblem& p, Parallel& parallel) {
   if (p.channels == 0) return;
   WithElements(p.base, p.dtype, [&](const auto* base) {
     using T = std::remove_const_t<std::remove_pointer_t<decltype(base)>>;
-    WithElements(p.lora, p.lora_dtype, [&](const auto* lora) {
+    WithAdapterElements<T>(p.lora, p.lora_dtype, [&](const auto* lora) {
       using U = std::remove_const_t<std::remove_pointer_t<decltype(lora)>>;
       ComposeGrad<T, U>(p, parallel);
     });

@@ -29,8 +29,10 @@ constexpr int64_t kVector = static_cast<int64_t>(kLanes);
 // The accumulators of a tile, kTileRows x 2 vectors, fill the registers but for two vectors of W and one of X.
 constexpr int64_t kPanel = 2 * kVector;
 constexpr int64_t kTileRows = HWY_TARGET == HWY_AVX3 ? 12 : 6;
-// Sums run in float32 over this much of the inner dimension, then are added to C: their error grows with this, not with `in`.
+// Sums run in float32 over a block of the inner dimension, then are added to C: their error grows with a block's depth and with
+// the number of blocks. At 128 the traffic of C costs 5 %.
 constexpr int64_t kDepth = 256;
+constexpr int64_t kBlocks = 8;
 // Up to here a row of X more costs less than packing W.
 constexpr int64_t kFewRows = 16;
 
@@ -60,23 +62,23 @@ void Widen(const T* from, float* to, int64_t count) {
   if (i < count) StorePart(LoadPart(from + i, static_cast<size_t>(count - i)), to + i, static_cast<size_t>(count - i));
 }
 
-template <class T>
-HWY_INLINE float Scalar(const T* p) {
-  return hn::GetLane(LoadPart(p, 1));
-}
-HWY_INLINE float Scalar(const float* p) { return *p; }
-
 // ---- X ------------------------------------------------------------------------------------------------------------
 
-// The left operand in float32. Few rows: row-major. Otherwise by blocks of kDepth, tiles of `tile` rows within, and
+// Depth of the blocks for an inner dimension of `depth`: kDepth for long ones, at least kBlocks of them for short ones, whose sums
+// else were no better than a plain loop's.
+constexpr int64_t BlockDepth(int64_t depth) { return std::min(kDepth, RoundUp(std::max<int64_t>(1, depth / kBlocks), 16)); }
+
+// The left operand in float32. Few rows: row-major. Otherwise by blocks of the inner dimension, tiles of `tile` rows within, and
 // within a tile the rows' values side by side; rows are padded to whole tiles with zeros.
 class LeftOperand {
  public:
   enum class Form { kByRows, kTiles };
-  LeftOperand(int64_t rows, int64_t depth, Form form)
+  LeftOperand(int64_t rows, int64_t depth, Form form) : LeftOperand(rows, depth, form, BlockDepth(depth)) {}
+  LeftOperand(int64_t rows, int64_t depth, Form form, int64_t block_depth)
       : form_(form),
         rows_(rows),
         depth_(depth),
+        block_depth_(block_depth),
         tiles_(form == Form::kByRows ? 1 : std::max<int64_t>(1, (rows + kTileRows - 1) / kTileRows)),
         tile_(std::max<int64_t>(1, (rows + tiles_ - 1) / tiles_)),
         // Rows a power of two apart would share a few sets of the L1 cache.
@@ -85,6 +87,7 @@ class LeftOperand {
 
   int64_t rows() const { return rows_; }
   int64_t depth() const { return depth_; }
+  int64_t block_depth() const { return block_depth_; }
   bool few() const { return form_ == Form::kByRows; }
   int64_t tile() const { return tile_; }
   int64_t tiles() const { return tiles_; }
@@ -96,7 +99,7 @@ class LeftOperand {
     return buffer_.data() + block * padded_rows() + index * tile_ * depth;
   }
 
-  int64_t blocks() const { return few() ? 1 : (depth_ + kDepth - 1) / kDepth; }
+  int64_t blocks() const { return few() ? 1 : (depth_ + block_depth_ - 1) / block_depth_; }
 
   // Fills one of blocks() from factor · x, in which `x` is rows x depth.
   template <class T>
@@ -105,7 +108,7 @@ class LeftOperand {
       for (int64_t r = 0; r < rows_; ++r) FillRow(x, r, 0, depth_, factor, buffer_.data() + r * row_stride_);
       return;
     }
-    const int64_t first = block * kDepth, depth = std::min(kDepth, depth_ - first);
+    const int64_t first = block * block_depth_, depth = std::min(block_depth_, depth_ - first);
     float* to = buffer_.data() + first * padded_rows();
     float line[kDepth];
     for (int64_t t = 0; t < tiles_; ++t, to += tile_ * depth) {
@@ -134,7 +137,7 @@ class LeftOperand {
   }
 
   Form form_;
-  int64_t rows_, depth_, tiles_, tile_, row_stride_;
+  int64_t rows_, depth_, block_depth_, tiles_, tile_, row_stride_;
   Buffer buffer_;
 };
 
@@ -174,9 +177,10 @@ HWY_INLINE void DotBlock(const float* x, int64_t x_stride, int64_t depth, const 
 template <int kRowsOfW, class T>
 HWY_INLINE void DotsOfRows(const LeftOperand& x, const T* w, int64_t w_stride, float* c, int64_t c_stride) {
   const int64_t rows = x.rows();
-  // kDepth terms a lane.
-  for (int64_t k = 0; k < x.depth(); k += kDepth * kVector) {
-    const int64_t depth = std::min(kDepth * kVector, x.depth() - k), stride = x.row_stride();
+  // A lane sums as many terms as a block of panels.
+  const int64_t stride = x.row_stride(), block = x.block_depth() * kVector;
+  for (int64_t k = 0; k < x.depth(); k += block) {
+    const int64_t depth = std::min(block, x.depth() - k);
     int64_t t = 0;
     for (; t + 4 <= rows; t += 4) DotBlock<4, kRowsOfW>(x.row(t) + k, stride, depth, w + k, w_stride, c + t * c_stride, c_stride);
     for (; t < rows; ++t) DotBlock<1, kRowsOfW>(x.row(t) + k, stride, depth, w + k, w_stride, c + t * c_stride, c_stride);
@@ -238,6 +242,7 @@ void Strips(const LeftOperand& x, const Strided<T>& w, int64_t begin, int64_t en
   for (; k + kStripRows <= end; k += kStripRows) {
     StripBlock<kStripRows>(x, k, w.at(first, k), w.col_stride, count, c, c_stride);
   }
+  for (; k + 4 <= end; k += 4) StripBlock<4>(x, k, w.at(first, k), w.col_stride, count, c, c_stride);
   for (; k < end; ++k) StripBlock<1>(x, k, w.at(first, k), w.col_stride, count, c, c_stride);
 }
 
@@ -389,8 +394,8 @@ inline void MultiplyPanel(const LeftOperand& x, int64_t tiles, int64_t depth_fir
 
 template <class T>
 void Panels(const LeftOperand& x, const Strided<T>& w, int64_t first, int64_t count, float* c, int64_t c_stride, float* panels) {
-  for (int64_t k = 0; k < x.depth(); k += kDepth) {
-    const int64_t depth = std::min(kDepth, x.depth() - k);
+  for (int64_t k = 0; k < x.depth(); k += x.block_depth()) {
+    const int64_t depth = std::min(x.block_depth(), x.depth() - k);
     for (int64_t n = 0; n < count; n += kPackColumns) {
       const int64_t columns = std::min(kPackColumns, count - n);
       PackPanels(w, first + n, columns, k, depth, panels);

@@ -60,7 +60,7 @@ class FactoredNorms {
 
   // Adds what columns [k, k + depth) contribute to ‖w‖², W·(2s·A)ᵀ and A·(2s·A)ᵀ.
   void Advance(int64_t k, int64_t depth, Parallel& parallel) {
-    LeftOperand a(rank_, depth, LeftOperand::Form::kTiles);
+    LeftOperand a(rank_, depth, LeftOperand::Form::kTiles, BlockDepth(p_.W.cols));
     WithStrided(p_.A, [&](const auto& all) {
       auto columns = all;
       columns.data = all.at(0, k);
@@ -82,8 +82,8 @@ class FactoredNorms {
   void AdvanceChunk(const LeftOperand& a, int64_t tiles, const Strided<T>& matrix, int64_t k, int64_t depth, int64_t first,
                     int64_t count, float* products, bool add_squares) {
     float* panels = ThreadScratch(kScaleRows * kDepth);
-    for (int64_t block = 0; block < depth; block += kDepth) {
-      const int64_t length = std::min(kDepth, depth - block);
+    for (int64_t block = 0; block < depth; block += a.block_depth()) {
+      const int64_t length = std::min(a.block_depth(), depth - block);
       PackPanels(matrix, first, count, k + block, length, panels);
       for (int64_t n = 0; n < count; n += kPanel) {
         const float* panel = panels + n * length;
@@ -141,8 +141,8 @@ class FactoredNorms {
       const int64_t columns = std::min(kPanel, count - n);
       float* sums = products(chunk) + n;
       PackPanels(b, first + n, columns, 0, rank_, panel);
-      for (int64_t k = 0; k < rank_; k += kDepth) {
-        const int64_t depth = std::min(kDepth, rank_ - k);
+      for (int64_t k = 0; k < rank_; k += gram.block_depth()) {
+        const int64_t depth = std::min(gram.block_depth(), rank_ - k);
         for (int64_t tile = 0; tile < gram.tiles(); ++tile) {
           const int64_t row = tile * gram.tile(), zeros = std::max<int64_t>(0, row - k);
           if (zeros >= depth) break;

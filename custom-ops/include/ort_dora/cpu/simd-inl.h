@@ -125,6 +125,67 @@ HWY_INLINE void StorePart(VF v, T* p, size_t count) {
   std::memcpy(p, lanes, count * sizeof(T));
 }
 
+template <class T>
+HWY_INLINE float Scalar(const T* p) {
+  return hn::GetLane(LoadPart(p, 1));
+}
+HWY_INLINE float Scalar(const float* p) { return *p; }
+
+// Elementwise arithmetic on results of type T, by vectors of D: as wide as makes their error that of their rounding alone.
+// float32 is computed in float64, where a product of two is exact; half precision in float32. `count` below kLanes: a part.
+template <class T>
+struct Elementwise {
+  using D = F32;
+  using V = VF;
+  static constexpr size_t kLanes = hn::MaxLanes(D());
+  template <class U>
+  static HWY_INLINE V Read(const U* p, size_t count) {
+    return count == kLanes ? Load(p) : LoadPart(p, count);
+  }
+  template <class U>
+  static HWY_INLINE void Write(V v, U* p, size_t count) {
+    count == kLanes ? Store(v, p) : StorePart(v, p, count);
+  }
+};
+
+template <>
+struct Elementwise<float> {
+  using D = hn::Repartition<double, F32>;
+  using V = hn::Vec<D>;
+  using Narrow = hn::Rebind<float, D>;
+  static constexpr size_t kLanes = hn::MaxLanes(D());
+  static HWY_INLINE V Read(const float* p, size_t count) {
+    if (count == kLanes) return hn::PromoteTo(D(), hn::LoadU(Narrow(), p));
+    float lanes[kLanes] = {};
+    std::memcpy(lanes, p, count * sizeof(float));
+    return hn::PromoteTo(D(), hn::LoadU(Narrow(), lanes));
+  }
+  static HWY_INLINE void Write(V v, float* p, size_t count) {
+    if (count == kLanes) return hn::StoreU(Rounded(v), Narrow(), p);
+    float lanes[kLanes];
+    hn::StoreU(Rounded(v), Narrow(), lanes);
+    std::memcpy(p, lanes, count * sizeof(float));
+  }
+
+ private:
+  static HWY_INLINE hn::Vec<Narrow> Rounded(V v) {
+#if HWY_TARGET == HWY_SCALAR
+    return hn::Set(Narrow(), static_cast<float>(hn::GetLane(v)));  // Highway's would make a finite number of an infinity.
+#else
+    return hn::DemoteTo(Narrow(), v);
+#endif
+  }
+};
+
+// step(i, count) for [first, last), by whole vectors and a rest; the constant count lets the whole ones be compiled without a branch.
+template <size_t kCount, class Step>
+HWY_INLINE void ForVectors(int64_t first, int64_t last, const Step& step) {
+  constexpr auto kWhole = static_cast<int64_t>(kCount);
+  int64_t i = first;
+  for (; i + kWhole <= last; i += kWhole) step(i, kCount);
+  if (i < last) step(i, static_cast<size_t>(last - i));
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace ort_dora
 HWY_AFTER_NAMESPACE();

@@ -85,6 +85,37 @@ it('linear, embedding and convolution layers of one model', async () => {
   }
 });
 
+it('a layer that is called twice has one merged weight', async () => {
+  const [out, inner, rank, scaling] = [6, 5, 2, 0.5];
+  const random = seeded(9);
+  const fill = (count: number) => Float64Array.from({ length: count }, random);
+  const layer = { type: 'float32', transW: 1, scaling, out, inner, rank } as const;
+  const tensors = {
+    w: toBytes(fill(out * inner), 'float32'),
+    a: fill(rank * inner),
+    b: fill(out * rank),
+    m: fill(out),
+  };
+  const model = layerModel(layer, tensors);
+  const [, linear] = model.graph!.node;
+  model.graph!.node.push({ ...linear!, name: 'fc_again', input: ['z', ...linear!.input.slice(1)], output: ['again'] });
+  model.graph!.input.push(makeValueInfo('z', DataType.FLOAT));
+  model.graph!.output.push(makeValueInfo('again', DataType.FLOAT));
+  const path = join(scratch, 'twice.onnx');
+  writeFileSync(path, encodeModel(model));
+  const report = await mergeModel(path, `${path}.merged`);
+  expect(report.modules.filter(isMerged).map(({ rounding }) => rounding === null)).toEqual([false, true]);
+  expect(report.totals.mergedCost).toEqual({ weightBytes: 120, adapterBytes: 0, flopsPerRow: 4 * out * inner });
+  await using file = await openModel(`${path}.merged`);
+  expect(file.model.graph!.initializer).toHaveLength(1);
+  const input = (seed: number) => new ort.Tensor('float32', Float32Array.from({ length: 15 }, seeded(seed)), [3, 5]);
+  const feeds = { x: input(1), z: input(2) };
+  const [before, after] = [await runModel(path, feeds), await runModel(`${path}.merged`, feeds)];
+  for (const name of ['y', 'again']) {
+    expect(relativeError(numbersOf(after[name]!), numbersOf(before[name]!))).toBeLessThan(1e-6);
+  }
+});
+
 describe('every other recorded export', () => {
   const folder = join(import.meta.dirname, 'exports');
   const exports = readdirSync(folder).filter((file) => file.endsWith('.onnx') && !file.includes('bfloat16'));

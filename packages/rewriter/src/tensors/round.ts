@@ -1,39 +1,56 @@
 import type { FloatType } from '../functions/form.js';
-import { roundToFloat16 } from './round-float16.js';
 
 /** Values rounded to the type once, ties to even, as its little-endian bytes. */
 export function encodeRounded(values: Float64Array, type: FloatType): Uint8Array {
-  if (type === 'float32') return new Uint8Array(Float32Array.from(values).buffer);
+  const floats = new Float32Array(values);
+  if (type === 'float32') return new Uint8Array(floats.buffer);
+  const bits = new Uint32Array(floats.buffer);
+  roundToOdd(values, floats, bits);
+  const halves = new Uint16Array(values.length);
   const encode = type === 'float16' ? float16Bits : bfloat16Bits;
-  return new Uint8Array(Uint16Array.from(values, encode).buffer);
+  for (let index = 0; index < halves.length; index++) halves[index] = encode(bits[index]!);
+  return new Uint8Array(halves.buffer);
 }
 
-function float16Bits(value: number): number {
-  if (Number.isNaN(value)) return 0x7e00;
-  const sign = value < 0 || Object.is(value, -0) ? 0x8000 : 0;
-  const magnitude = Math.abs(roundToFloat16(value));
-  if (magnitude === Number.POSITIVE_INFINITY) return sign | 0x7c00;
-  if (magnitude < 2 ** -14) return sign | (magnitude * 2 ** 24);
-  const exponent = Math.floor(Math.log2(magnitude));
-  return sign | ((exponent + 15) << 10) | (magnitude * 2 ** (10 - exponent) - 1024);
-}
-
-const float = new Float32Array(1);
-const bits = new Uint32Array(float.buffer);
-
-/** By way of float32 rounded to odd, so that the two roundings are as good as one. */
-function bfloat16Bits(value: number): number {
-  if (Number.isNaN(value)) return 0x7fc0;
-  float[0] = value;
-  const nearest = float[0];
-  if (nearest !== value && Number.isFinite(nearest)) {
-    // Towards zero, with the last bit set.
-    if (Math.abs(nearest) > Math.abs(value)) bits[0]!--;
-    bits[0]! |= 1;
-  } else if (nearest !== value) {
-    // Beyond float32: the largest number of it, which rounds to infinity as well.
-    bits[0]!--;
+/**
+ * Float32 numbers between the values and zero, with the last bit set where one was cut off: rounding these to a
+ * narrower type is as good as rounding the values. Beyond float32 they are its largest number, which rounds as they do.
+ */
+function roundToOdd(values: Float64Array, nearest: Float32Array, bits: Uint32Array): void {
+  for (let index = 0; index < values.length; index++) {
+    const value = values[index]!;
+    const float = nearest[index]!;
+    if (float === value || Number.isNaN(value)) continue;
+    if (Math.abs(float) > Math.abs(value)) bits[index] = (bits[index]! - 1) | 1;
+    else bits[index]! |= 1;
   }
-  const whole = bits[0]!;
-  return (whole + 0x7fff + ((whole >>> 16) & 1)) >>> 16;
+}
+
+const SIGN = 0x8000_0000;
+const INFINITY = 0x7f80_0000;
+/** The bits of the float32 numbers where float16's normal numbers begin, 2⁻¹⁴, and where infinity does, 65520. */
+const FLOAT16_NORMAL = 0x3880_0000;
+const FLOAT16_INFINITY = 0x477f_f000;
+const EXPONENT_DIFFERENCE = 112 << 23;
+
+/** The nearest float16 number to a float32 one. */
+function float16Bits(bits: number): number {
+  const sign = (bits & SIGN) >>> 16;
+  const magnitude = bits & ~SIGN;
+  if (magnitude > INFINITY) return sign | 0x7e00;
+  if (magnitude >= FLOAT16_INFINITY) return sign | 0x7c00;
+  if (magnitude >= FLOAT16_NORMAL) {
+    return sign | ((magnitude - EXPONENT_DIFFERENCE + 0xfff + ((magnitude >>> 13) & 1)) >>> 13);
+  }
+  // Subnormal, 2⁻²⁴ apart: as many bits of the number, its leading one included, are left as it is large.
+  const shift = 126 - (magnitude >>> 23);
+  if (shift > 25) return sign;
+  const significand = (magnitude & 0x7f_ffff) | 0x80_0000;
+  return sign | ((significand + (2 ** (shift - 1) - 1) + ((significand >>> shift) & 1)) >>> shift);
+}
+
+/** The nearest bfloat16 number to a float32 one. */
+function bfloat16Bits(bits: number): number {
+  if ((bits & ~SIGN) > INFINITY) return 0x7fc0;
+  return (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16;
 }

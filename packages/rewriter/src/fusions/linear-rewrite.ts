@@ -3,6 +3,7 @@ import type { DoraComposeForm, DoraLinearForm, DoraScaleForm, FloatType, Transpo
 import { type MatchResult, matched, mismatch } from '../match/result.js';
 import { type MatrixTrace, plain, uncast, unwiden } from '../match/trace.js';
 import type { NormRequest } from '../norm/norm.js';
+import { matchDequantizedWeight } from '../quantized/weights.js';
 import type { ExportForm } from '../report/report.js';
 import { RewriteError } from '../rewrite/error.js';
 import { floatType, toFloat32 } from '../tensors/elements.js';
@@ -11,7 +12,10 @@ import type { FloatTensor, StoredTensor } from '../tensors/stored-tensor.js';
 import type { FusedDescription, RewriteContext } from './fusion.js';
 import { baseOutput, innermostLayer, type ProvenLinearModule } from './linear-module.js';
 
-/** Writes DoraLinear where nothing else reads the base layer and the settings ask for it, else DoraCompose. */
+/**
+ * Writes DoraLinear where nothing else reads the base layer and the settings ask for it, else DoraCompose. A base over a
+ * quantized weight stays as it is: runtimes multiply with it in their own way.
+ */
 export async function rewriteLinearModule(
   context: RewriteContext,
   module: ProvenLinearModule,
@@ -22,9 +26,10 @@ export async function rewriteLinearModule(
     settings.form === 'linear' &&
     module.isLinear &&
     module.base.kind === 'layer' &&
+    dequantizedWeight(context, layer.weight.source) === undefined &&
     module.types.weight === module.types.result &&
     module.types.adapter === operatorAdapterType(module) &&
-    editor.wouldDie(module.output, layer.nodes);
+    editor.wouldDie(module.output, layer.nodes, [layer.x]);
   const form = asLinear ? linearForm(module) : composeForm(module);
   const source = gainSource(context, module);
   for (const written of source.scale === 'runtime' ? [form, scaleForm(module)] : [form]) {
@@ -245,7 +250,7 @@ function normRequest(context: RewriteContext, module: ProvenLinearModule): NormR
       read: (start, end) => tensor.read(start, end),
     };
   };
-  const weight = stored(layer.weight.source);
+  const weight = stored(layer.weight.source) ?? dequantizedWeight(context, layer.weight.source);
   const a = stored(loraA.source);
   const b = stored(loraB.source);
   const magnitude = stored(uncast(context.scope, module.gain.norm.magnitude));
@@ -266,4 +271,11 @@ function normRequest(context: RewriteContext, module: ProvenLinearModule): NormR
     rank,
     ...(context.signal === undefined ? {} : { signal: context.signal }),
   };
+}
+
+/** The numbers of a weight that the graph dequantizes from constants. */
+function dequantizedWeight({ scope, tensor }: RewriteContext, value: string): FloatTensor | undefined {
+  if (tensor(value) !== undefined) return undefined;
+  const found = matchDequantizedWeight(scope, value, tensor);
+  return found.matched ? found.value.numbers : undefined;
 }

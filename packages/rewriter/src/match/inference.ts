@@ -80,6 +80,16 @@ const gemm: Rule = (node, [left = {}, right = {}]) => {
   return [{ elementType: left.elementType ?? right.elementType, shape: [rows, columns] }];
 };
 
+/** The type of the scales, unless the node says another one (opset 23). */
+const dequantizeLinear: Rule = (node, [first = {}, scale = {}]) => [
+  { elementType: intAttribute(node, 'output_dtype') || scale.elementType, shape: first.shape },
+];
+
+const matMulNBits: Rule = (node, [first = {}]) => {
+  const shape = first.shape === undefined ? undefined : [...first.shape.slice(0, -1), intAttribute(node, 'N')];
+  return [{ elementType: first.elementType, shape }];
+};
+
 const cast: Rule = (node, [first = {}]) => [{ elementType: intAttribute(node, 'to'), shape: first.shape }];
 
 const transpose: Rule = (node, [first = {}]) => {
@@ -259,6 +269,8 @@ const RULES: ReadonlyMap<string, Rule> = new Map<string, Rule>([
   ['MatMul', matMul],
   ['Gemm', gemm],
   ['Cast', cast],
+  ['DequantizeLinear', dequantizeLinear],
+  ['MatMulNBits', matMulNBits],
   ['Transpose', transpose],
   ['Reshape', reshape],
   ['Unsqueeze', unsqueeze],

@@ -16,8 +16,8 @@ import { tensorBytes } from '../tensors/numbers.js';
 
 /** What a fusion may do to the graph it works on. Nothing that anything else reads is ever removed. */
 export interface GraphEditor {
-  /** Whether all of `nodes` would be unread if `output` were computed by another node that does not read them. */
-  wouldDie(output: string, nodes: readonly NodeProto[]): boolean;
+  /** Whether all of `nodes` would be unread if `output` were computed by another node that reads `inputs`. */
+  wouldDie(output: string, nodes: readonly NodeProto[], inputs: readonly string[]): boolean;
   /** Why an operator of that form cannot be written here; undefined where it can. */
   refusal(form: OperatorForm, scaling: number): string | undefined;
   /** Adds a constant in front of the producer of `before`; returns the name it got. */
@@ -74,8 +74,8 @@ export class ScopeEditor implements GraphEditor {
     return summary;
   }
 
-  wouldDie(output: string, nodes: readonly NodeProto[]): boolean {
-    const dying = this.#dying(this.#producer(output));
+  wouldDie(output: string, nodes: readonly NodeProto[], inputs: readonly string[]): boolean {
+    const dying = this.#dying(this.#producer(output), inputs);
     return nodes.every((node) => dying.has(node));
   }
 
@@ -132,7 +132,7 @@ export class ScopeEditor implements GraphEditor {
   replaceByOperator(output: string, form: OperatorForm, call: OperatorCall): string {
     const old = this.#producer(output);
     const node = this.#operator(form, call, output, old);
-    const read = this.#initializersOf(this.#dying(old));
+    const read = this.#initializersOf(this.#dying(old, call.inputs));
     // The value keeps its name, so that its readers, and whoever compares both graphs, find it.
     this.scope.setOutput(old, old.output.indexOf(output), this.view.freshName(`${output}.replaced`));
     this.scope.insertBefore(old, node);
@@ -169,11 +169,13 @@ export class ScopeEditor implements GraphEditor {
     this.#nodesAdded++;
   }
 
-  /** A node and all that is unread once it is gone. */
-  #dying(root: NodeProto): ReadonlySet<NodeProto> {
+  /** A node and all that is unread once another one, which reads `kept`, is in its place. */
+  #dying(root: NodeProto, kept: readonly string[]): ReadonlySet<NodeProto> {
     const dying = new Set<NodeProto>();
+    const stays = new Set(kept);
     const isIdle = ({ scope, node }: Use & { kind: 'node' }) => node.output.every((value) => !scope.isUsed(value));
     const isUnread = (value: string) => {
+      if (stays.has(value)) return false;
       for (const use of value === '' ? [] : this.scope.eachUse(value)) {
         if (use.kind !== 'node' || !(dying.has(use.node) || isIdle(use))) return false;
       }

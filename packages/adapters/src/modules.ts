@@ -117,6 +117,12 @@ function makeModule(
       `has an A of ${shape(loraA)}, rank ${storedRank}, and a rank of ${rank} by the config (r, rank_pattern)`,
     );
   }
+  const [, rankOfGroup = 0] = loraB.dims;
+  if (axes > 2 && rankOfGroup < rank && rank % rankOfGroup === 0) {
+    throw new AdapterError('unsupported', file, `module ${path} is a convolution in ${rank / rankOfGroup} groups`, {
+      todo: 'adapters on convolutions in one group are read',
+    });
+  }
   const expected = [outFeatures, rank, ...Array<number>(axes - 2).fill(1)];
   if (!isShape(loraB, expected)) throw fail(`has an A of ${shape(loraA)} and a B of ${shape(loraB)}, which do not fit`);
   const module = {

@@ -97,6 +97,19 @@ it.each<[string, object, Record<string, readonly number[]>, string]>([
   expect(refused.message).toContain(message);
 });
 
+it('a convolution in groups is refused by name', async () => {
+  const shapes = {
+    'base_model.model.fc.lora_A.weight': [2, 6, 3, 3],
+    'base_model.model.fc.lora_B.weight': [4, 1, 1, 1],
+    'base_model.model.fc.lora_magnitude_vector': [1, 4, 1, 1],
+  };
+  const refused = await refusal(writeFolder(fresh(), CONFIG, shapes));
+  expect(refused).toMatchObject({
+    code: 'unsupported',
+    message: expect.stringContaining('fc is a convolution in 2 groups'),
+  });
+});
+
 it('an alpha that a lookahead decides is refused, targets that one decides are not compared', async () => {
   const alpha = await refusal(writeFolder(fresh(), { ...CONFIG, alpha_pattern: { '(?!x)fc': 3 } }));
   expect(alpha).toMatchObject({ code: 'pattern', message: expect.stringContaining("'(?!x)fc' of alpha_pattern") });

@@ -77,6 +77,10 @@ it('linear, embedding and convolution layers of one model', async () => {
   const output = join(scratch, 'kinds.onnx');
   const report = await mergeModel(path, output);
   expect(report.totals).toMatchObject({ merged: 6, skipped: 0 });
+  await using file = await openModel(output);
+  const { node, initializer, valueInfo } = file.model.graph!;
+  const named = new Set([...node.flatMap((each) => each.output), ...initializer.map((each) => each.name)]);
+  expect(valueInfo.map((each) => each.name).filter((name) => !named.has(name))).toEqual([]);
   const ids = BigInt64Array.from({ length: 14 }, (_, index) => BigInt((index * 7) % 24));
   const feeds = { ids: new ort.Tensor('int64', ids, [2, 7]) };
   const [before, after] = [await runModel(path, feeds), await runModel(output, feeds)];
@@ -291,6 +295,19 @@ describe('a large layer', () => {
       bytesPerAdapter: { merged: bytes, fused: 4 * (rank * inner + out * rank + out) },
     });
   }, 60_000);
+});
+
+it('leaves nothing of a merge that is stopped', async () => {
+  const folder = mkdtempSync(join(scratch, 'stopped-'));
+  const stop = new AbortController();
+  const merging = mergeModel(join(import.meta.dirname, 'fixtures/extract/model.onnx'), join(folder, 'out', 'm.onnx'), {
+    signal: stop.signal,
+    onProgress: ({ stage }) => {
+      if (stage === 'write') stop.abort();
+    },
+  });
+  await expect(merging).rejects.toMatchObject({ name: 'AbortError' });
+  expect(readdirSync(folder)).toEqual([]);
 });
 
 describe('what cannot be merged stays as it is', () => {

@@ -146,6 +146,7 @@ export class MergeEditor {
     if (definition?.kind === 'node') removeDeadNodes(this.view, [definition.node]);
     else if (definition?.kind === 'initializer' && !definition.scope.isUsed(old) && !definition.scope.isInput(old)) {
       definition.scope.removeInitializers([old]);
+      definition.scope.removeValueInfos([old]);
     }
     return base.value;
   }

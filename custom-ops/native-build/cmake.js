@@ -9,8 +9,9 @@ import { NativeBuildError } from './error.js';
 import { run } from './run.js';
 
 /**
- * The tools that a build needs and this machine lacks, each with the command that installs it. Empty: ready to build.
- * @returns {{ tool: string, install: string }[]}
+ * The tools that a build needs and this machine lacks, each with its Debian package and the command that installs it.
+ * Empty: ready to build. Needs nothing but Node.js, so that a clone without its npm packages can ask too.
+ * @returns {{ tool: string, package: string, install: string }[]}
  */
 export function missingTools() {
   const compiler = process.env.CXX ?? 'c++';
@@ -19,8 +20,16 @@ export function missingTools() {
     { tool: 'a C++ compiler', package: 'g++', found: works(compiler.split(' ')[0]) },
     { tool: 'make or ninja', package: 'make', found: works('ninja') || works('make') },
   ].filter(({ found }) => !found);
+  return missing.map((entry) => ({ tool: entry.tool, package: entry.package, install: installCommand([entry]) }));
+}
+
+/**
+ * One command for all of them.
+ * @param {readonly { package: string }[]} missing
+ */
+export function installCommand(missing) {
   const sudo = process.getuid?.() === 0 ? '' : 'sudo ';
-  return missing.map((entry) => ({ tool: entry.tool, install: `${sudo}apt-get install -y ${entry.package}` }));
+  return `${sudo}apt-get install -y ${missing.map((entry) => entry.package).join(' ')}`;
 }
 
 /**

@@ -17,13 +17,22 @@ export function withLock<T>(
 ): Promise<T>;
 
 /** The tools that a build needs and this machine lacks, each with the command that installs it. */
-export function missingTools(): { tool: string; install: string }[];
+export function missingTools(): { tool: string; package: string; install: string }[];
 
 /** Unpacks a Debian package (of the machine's own suite, or of `suite`) into the cache; returns the folder that stands for `/`. */
 export function debianPackage(
   name: string,
   options?: { suite?: string; log?: (line: string) => void },
 ): Promise<string>;
+
+/**
+ * The path of nvcc 12.8 or newer: `ORT_DORA_NVCC`, that of `CUDA_HOME`, of the PATH or of /usr/local/cuda, else NVIDIA's
+ * packages from PyPI, unpacked in the cache.
+ */
+export function cudaCompiler(options?: { log?: (line: string) => void }): Promise<string>;
+
+/** The architectures to compile for: `ORT_DORA_CUDA_ARCHITECTURES` (`none`: none), else those of this machine's NVIDIA GPUs. */
+export function cudaArchitectures(): string[];
 
 /** A folder with `onnxruntime_cxx_api.h` of API 23 or newer: `ORT_INCLUDE_DIR`, the system's, or Debian's, fetched. */
 export function ortHeaders(options?: { log?: (line: string) => void }): Promise<string>;

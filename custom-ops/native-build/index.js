@@ -7,4 +7,5 @@ export { cacheFolder, withLock } from './cache.js';
 export { buildWithCMake, missingTools } from './cmake.js';
 export { debianPackage } from './debian.js';
 export { NativeBuildError } from './error.js';
+export { cudaArchitectures, cudaCompiler } from './nvcc.js';
 export { ortHeaders } from './ort-headers.js';

@@ -1,15 +1,10 @@
 // What must be on the machine before anything else, and the command that brings each missing piece.
 import { spawnSync } from 'node:child_process';
+// By path: before the packages are installed there is no name to import it by, and it needs none of them.
+import { installCommand, missingTools } from '../../custom-ops/native-build/cmake.js';
 import { StepError } from '../steps/steps.mjs';
 
 const OLDEST_NODE = [20, 19];
-
-/** Tools of the native build. Without them everything still works through the function bodies inside the models. */
-const NATIVE_TOOLS = [
-  { command: 'cmake', debian: 'cmake' },
-  { command: 'g++', debian: 'g++' },
-  { command: 'make', debian: 'make', instead: 'ninja' },
-];
 
 /** Throws StepError unless this Node.js is new enough. */
 export function requireNode() {
@@ -22,11 +17,13 @@ export function requireNode() {
   }
 }
 
-/** Names of the native build's tools that are missing, with the command that installs them. */
+/**
+ * Names of the native build's tools that are missing, with the command that installs them. Without them everything still works
+ * through the function bodies inside the models.
+ */
 export function missingNativeTools() {
-  const missing = NATIVE_TOOLS.filter(({ command, instead }) => !found(command) && !(instead && found(instead)));
-  const packages = missing.map(({ debian }) => debian).join(' ');
-  return { names: missing.map(({ command }) => command), remedy: `apt-get install -y ${packages}` };
+  const missing = missingTools();
+  return { names: missing.map(({ tool }) => tool), remedy: installCommand(missing) };
 }
 
 /** Throws StepError unless the native build's tools and Python 3 are there: the tests need them, the product does not. */

@@ -44,10 +44,8 @@ export function dequantizeLinear(parts: LinearQuantization): FloatTensor | strin
   const along = dims[axis] ?? 1;
   const perTensor = product(expected) === 1;
   const blocks = blockSize === 0 ? along : Math.ceil(along / blockSize);
-  const scaleIndex = (element: number): number => {
-    if (perTensor) return 0;
+  const blockOf = (element: number): number => {
     const index = Math.floor(element / inner) % along;
-    if (blockSize === 0) return index;
     const outer = Math.floor(element / (inner * along));
     return (outer * blocks + Math.floor(index / blockSize)) * inner + (element % inner);
   };
@@ -59,12 +57,24 @@ export function dequantizeLinear(parts: LinearQuantization): FloatTensor | strin
     const { scales, zeros } = await parameters();
     const { bytes, skipped } = await readElements(quantized, first, count);
     const elements = decode(bytes, skipped, count);
-    for (let offset = 0; offset < count; offset++) {
-      const at = scaleIndex(first + offset);
-      values[offset] = (elements[offset]! - (zeros?.[at] ?? 0)) * scales[at]!;
+    if (blockSize > 0) {
+      for (let offset = 0; offset < count; offset++) {
+        const at = blockOf(first + offset);
+        values[offset] = (elements[offset]! - (zeros?.[at] ?? 0)) * scales[at]!;
+      }
+    } else {
+      let at = perTensor ? 0 : Math.floor(first / inner) % along;
+      let left = perTensor ? count : inner - (first % inner);
+      for (let offset = 0; offset < count; offset++) {
+        values[offset] = (elements[offset]! - (zeros === undefined ? 0 : zeros[at]!)) * scales[at]!;
+        if (--left > 0) continue;
+        left = inner;
+        at = at + 1 === scales.length ? 0 : at + 1;
+      }
     }
-    if (scaleType === 'float16')
+    if (scaleType === 'float16') {
       for (let offset = 0; offset < count; offset++) values[offset] = roundToFloat16(values[offset]!);
+    }
   });
 }
 
@@ -125,13 +135,20 @@ export function dequantizeBlocks(parts: BlockQuantization): FloatTensor | string
     const firstRow = Math.floor(first / inFeatures);
     const lastRow = Math.floor((first + count - 1) / inFeatures);
     const bytes = await packed.read(firstRow * rowBytes, (lastRow + 1) * rowBytes);
-    const perByte = 8 / bits;
-    for (let offset = 0; offset < count; offset++) {
+    const mask = 2 ** bits - 1;
+    for (let offset = 0; offset < count; ) {
       const row = Math.floor((first + offset) / inFeatures);
-      const column = (first + offset) % inFeatures;
-      const block = row * blocks + Math.floor(column / blockSize);
-      const element = unpack(bytes, (row - firstRow) * rowBytes * perByte + column, bits);
-      values[offset] = (element - (zero?.[block] ?? middle)) * scale[block]!;
+      const start = (first + offset) % inFeatures;
+      const block = Math.floor(start / blockSize);
+      const factor = scale[row * blocks + block]!;
+      const zeroPoint = zero?.[row * blocks + block] ?? middle;
+      const rowStart = (row - firstRow) * rowBytes;
+      const end = Math.min((block + 1) * blockSize, inFeatures, start + count - offset);
+      for (let column = start; column < end; column++, offset++) {
+        const bit = column * bits;
+        const element = (bytes[rowStart + (bit >> 3)]! >> (bit & 7)) & mask;
+        values[offset] = (element - zeroPoint) * factor;
+      }
     }
   });
 }
@@ -175,8 +192,11 @@ const WHOLE: ReadonlySet<ElementTypeName> = new Set<ElementTypeName>(['int8', 'u
 function decoder(dataType: number): Decoder | undefined {
   const float8 = float8Values(dataType);
   if (float8 !== undefined) {
-    return (bytes, skipped, count) =>
-      Float32Array.from(bytes.subarray(skipped, skipped + count), (bits) => float8[bits]!);
+    return (bytes, skipped, count) => {
+      const values = new Float32Array(count);
+      for (let index = 0; index < count; index++) values[index] = float8[bytes[skipped + index]!]!;
+      return values;
+    };
   }
   const type = elementTypeOf(dataType);
   if (WHOLE.has(type.name)) {
@@ -184,11 +204,14 @@ function decoder(dataType: number): Decoder | undefined {
   }
   if (type.name !== 'int4' && type.name !== 'uint4') return undefined;
   const signed = type.name === 'int4';
-  return (bytes, skipped, count) =>
-    Float32Array.from({ length: count }, (_, index) => {
+  return (bytes, skipped, count) => {
+    const values = new Int8Array(count);
+    for (let index = 0; index < count; index++) {
       const nibble = unpack(bytes, skipped + index, 4);
-      return signed && nibble > 7 ? nibble - 16 : nibble;
-    });
+      values[index] = signed && nibble > 7 ? nibble - 16 : nibble;
+    }
+    return values;
+  };
 }
 
 /** The element of that index among elements of 2, 4 or 8 bits, packed lowest bits first. */

@@ -1,8 +1,7 @@
 import type { FloatType } from '../functions/form.js';
-import type { FusedMatrix, FusedModule, FusedWeight } from '../fused/fused-module.js';
-import { baseWeight } from '../fused/fused-module.js';
+import { baseWeight, type FusedModule, type FusedWeight } from '../fused/fused-module.js';
 import { DATA_TYPE, toFloat64 } from '../tensors/elements.js';
-import { addProducts, transpose } from '../tensors/products.js';
+import { addProducts, readMatrix, transpose } from '../tensors/products.js';
 import { encodeRounded } from '../tensors/round.js';
 import type { FloatTensor } from '../tensors/stored-tensor.js';
 
@@ -42,8 +41,8 @@ export class MergedWeight {
     const [rows, columns] = weight.transposed === 0 ? [outFeatures, inFeatures] : [inFeatures, outFeatures];
     const steps: Step[] = [];
     for (const [index, { loraA, loraB, scaling, rank }] of chainOf(module).entries()) {
-      const a = await matrix(loraA, rank, inFeatures);
-      const b = await matrix(loraB, outFeatures, rank);
+      const a = await readMatrix(loraA.tensor, loraA.transposed, rank, inFeatures);
+      const b = await readMatrix(loraB.tensor, loraB.transposed, outFeatures, rank);
       for (let at = 0; at < b.length; at++) b[at]! *= scaling;
       // A stored row i gets Σₖ left[i, k]·right[k, :], whichever way round W is stored.
       const [left, right] =
@@ -146,8 +145,3 @@ interface Step {
 const CHUNK_BYTES = 4 * 2 ** 20;
 
 const BYTES: Readonly<Record<FloatType, number>> = { float32: 4, float16: 2, bfloat16: 2 };
-
-async function matrix({ tensor, transposed }: FusedMatrix, rows: number, columns: number): Promise<Float64Array> {
-  const values = toFloat64(await tensor.read(), tensor.type);
-  return transposed === 0 ? values : transpose(values, columns, rows);
-}

@@ -1,6 +1,5 @@
-import type { Transposed } from '../functions/form.js';
 import { toFloat64 } from '../tensors/elements.js';
-import { addProducts, transpose } from '../tensors/products.js';
+import { addProducts, readMatrix, transpose } from '../tensors/products.js';
 import type { FloatTensor } from '../tensors/stored-tensor.js';
 import type { NormRequest } from './norm.js';
 
@@ -16,8 +15,8 @@ const CHUNK_BYTES = 16 * 1024 * 1024;
  */
 export async function denseNorm(request: NormRequest): Promise<Float32Array> {
   const { outFeatures, inFeatures, rank } = request;
-  const a = await matrix(request.loraA, request.transA, rank, inFeatures);
-  const b = await matrix(request.loraB, request.transB, outFeatures, rank);
+  const a = await readMatrix(request.loraA, request.transA, rank, inFeatures);
+  const b = await readMatrix(request.loraB, request.transB, outFeatures, rank);
   for (let index = 0; index < b.length; index++) b[index] = request.scaling * b[index]!;
   const m = toFloat64(await request.magnitude.read(), request.magnitude.type);
   const squares = request.transW === 0 ? await rowSquares(request, a, b) : await transposedRowSquares(request, a, b);
@@ -71,9 +70,4 @@ async function* chunks(tensor: FloatTensor, rows: number, columns: number, signa
     const bytes = await tensor.read(first * rowBytes, (first + count) * rowBytes);
     yield { first, count, values: toFloat64(bytes, tensor.type) };
   }
-}
-
-async function matrix(tensor: FloatTensor, transposed: Transposed, rows: number, columns: number) {
-  const values = toFloat64(await tensor.read(), tensor.type);
-  return transposed === 0 ? values : transpose(values, columns, rows);
 }

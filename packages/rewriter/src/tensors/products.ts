@@ -1,5 +1,20 @@
 /** Matrix arithmetic in float64. */
 
+import type { Transposed } from '../functions/form.js';
+import { toFloat64 } from './elements.js';
+import type { FloatTensor } from './stored-tensor.js';
+
+/** A stored matrix as `[rows, columns]`, whichever way round it is stored. */
+export async function readMatrix(
+  tensor: FloatTensor,
+  transposed: Transposed,
+  rows: number,
+  columns: number,
+): Promise<Float64Array> {
+  const values = toFloat64(await tensor.read(), tensor.type);
+  return transposed === 0 ? values : transpose(values, columns, rows);
+}
+
 /** `row += Σₖ factors[offset + k] · matrix[k, :]`, four k at a time: the row is read and written a quarter as often. */
 export function addProducts(
   row: Float64Array,

@@ -2,9 +2,11 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
+import { openAdapter } from '@ort-dora/adapters';
 import {
   DataType,
   encodeModel,
+  type ModelFile,
   type ModelProto,
   makeGraph,
   makeModel,
@@ -17,6 +19,7 @@ import {
 import * as ort from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
+  attachAdapter,
   type FloatType,
   type MergedModuleReport,
   mergeModel,
@@ -29,7 +32,7 @@ import { emptyTensor } from '../src/tensors/make.js';
 import { type NpyArray, readNpz, toNumbers, toTensor } from './support/npz.js';
 import { matMul, relativeError, seeded, toBytes, toFloat16Bits } from './support/numbers.js';
 import { runModel } from './support/ort.js';
-import { inputSets, SAMPLES } from './support/samples.js';
+import { inputSets, SAMPLES, sampleModel } from './support/samples.js';
 import { numbersOf } from './support/tensors.js';
 
 let scratch: string;
@@ -60,6 +63,8 @@ describe.each(SAMPLES)('$name', (sample) => {
     await using file = await openModel(output);
     expect(file.model.functions.filter(({ domain }) => domain === 'ort.dora')).toEqual([]);
     expect(file.model.opsetImport.map(({ domain }) => domain)).not.toContain('ort.dora');
+    if (form === 'export') expect(file.model.irVersion).toBe(sampleModel(sample).irVersion);
+    if (layers === 0) expect(readFileSync(output).equals(readFileSync(input))).toBe(true);
     for (const { feeds, expected } of inputSets(sample)) {
       const before = await runModel(sample.path, feeds);
       for (const [key, tensor] of Object.entries(await runModel(output, feeds))) {
@@ -295,6 +300,20 @@ describe('a large layer', () => {
       bytesPerAdapter: { merged: bytes, fused: 4 * (rank * inner + out * rank + out) },
     });
   }, 60_000);
+});
+
+it('an attached model forgets its adapter', async () => {
+  const [attached, output] = [join(scratch, 'attached.onnx'), join(scratch, 'attached-merged.onnx')];
+  const fixtures = join(import.meta.dirname, 'fixtures/attach');
+  await using adapter = await openAdapter(join(fixtures, 'adapters/dora'));
+  await attachAdapter([{ input: join(fixtures, 'bases/dynamo.onnx'), output: attached }], adapter);
+  const report = await mergeModel(attached, output);
+  expect(report.totals).toMatchObject({ merged: adapter.modules.size, skipped: 0 });
+  await using before = await openModel(attached);
+  await using after = await openModel(output);
+  const keys = ({ model }: ModelFile) => model.metadataProps.map(({ key }) => key);
+  expect(keys(before)).toEqual(expect.arrayContaining(['ort_dora.adapter_config', 'ort_dora.modules']));
+  expect(keys(after).filter((key) => key?.startsWith('ort_dora'))).toEqual([]);
 });
 
 it('leaves nothing of a merge that is stopped', async () => {

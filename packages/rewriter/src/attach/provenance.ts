@@ -19,6 +19,11 @@ export function writeProvenance(model: ModelProto, { adapterConfig, modules }: P
   setMetadata(model, MODULES_METADATA, JSON.stringify(Object.fromEntries(modules)));
 }
 
+/** For a model that holds no adapter any more. */
+export function forgetProvenance(model: ModelProto): void {
+  for (const key of [ADAPTER_CONFIG_METADATA, MODULES_METADATA]) setMetadata(model, key, undefined);
+}
+
 /** What {@link writeProvenance} wrote; undefined for models that were not attached, or whose metadata is no such JSON. */
 export function readProvenance(model: ModelProto): Provenance | undefined {
   const adapterConfig = getMetadata(model, ADAPTER_CONFIG_METADATA);

@@ -119,6 +119,12 @@ async function modulesOf(file: ModelFile, signal: AbortSignal | undefined): Prom
   if (missed !== undefined) {
     throw new RewriteError('extract', `${name}: the adapter of ${missed.path} cannot be read back: ${missed.reason}`);
   }
+  for (const { path } of modules) {
+    // Names of nodes, which stand in where an export kept none of PyTorch's, are no paths.
+    if (!/^[^\s/:]+$/.test(path)) {
+      throw new RewriteError('extract', `${name}: the export kept no module path of '${path}', and PEFT needs one`);
+    }
+  }
   return modules;
 }
 

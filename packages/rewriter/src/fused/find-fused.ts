@@ -14,7 +14,14 @@ import type { MatchScope } from '../match/scope.js';
 import { isStandard, type MatrixTrace, plain, traceMatrix, transposedTrace, uncast, unwiden } from '../match/trace.js';
 import { floatType } from '../tensors/elements.js';
 import type { FloatTensor, StoredTensor } from '../tensors/stored-tensor.js';
-import type { FusedBase, FusedGain, FusedMatrix, FusedModule, FusedWeight } from './fused-module.js';
+import {
+  chainOf,
+  type FusedBase,
+  type FusedGain,
+  type FusedMatrix,
+  type FusedModule,
+  type FusedWeight,
+} from './fused-module.js';
 
 /** An operator that could not be read back. */
 export interface UnreadModule extends Pick<FusedModule, 'node' | 'facts' | 'path' | 'adapter'> {
@@ -36,9 +43,10 @@ export function findFused(
   const names = readProvenance(view.model)?.modules ?? new Map<string, string>();
   const modules: FusedModule[] = [];
   const unread: UnreadModule[] = [];
+  const numbers = new Map([...view.scopes()].map((scope, index) => [scope, index]));
   for (const [scope, facts] of matchScopes(view, smallConstants)) {
     if ('domain' in scope.proto && scope.proto.domain === DORA_DOMAIN) continue;
-    const reader = new Reader(scope, facts, stored);
+    const reader = new Reader(scope, facts, stored, numbers);
     for (const node of scope.nodes) {
       if (node.domain !== DORA_DOMAIN || node.opType === 'DoraScale') continue;
       const name = moduleName(node, names);
@@ -63,6 +71,9 @@ function moduleName(node: NodeProto, names: ReadonlyMap<string, string>): Module
   return { path, adapter };
 }
 
+/** More adapters than anybody has on one layer: chains are followed by recursion. */
+const MOST_CHAINED = 64;
+
 /** Reads the operators of one graph, in order. */
 class Reader {
   readonly #layers = new Map<string, BaseLayer>();
@@ -72,6 +83,7 @@ class Reader {
     private readonly scope: Scope,
     private readonly facts: MatchScope,
     private readonly stored: (tensor: TensorProto) => StoredTensor | undefined,
+    private readonly numbers: ReadonlyMap<Scope, number>,
   ) {
     for (const layer of baseLayers(scope, facts, (value) => this.#constant(value))) {
       this.#layers.set(layer.product, layer);
@@ -168,7 +180,11 @@ class Reader {
   #base(value: string, node: NodeProto): MatchResult<{ readonly base: FusedBase; readonly scale: number }> {
     const source = plain(this.facts, value);
     const module = this.#modules.get(source);
-    if (module !== undefined) return matched({ base: { kind: 'adapted', module, value }, scale: 1 });
+    if (module !== undefined) {
+      return chainOf(module).length < MOST_CHAINED
+        ? matched({ base: { kind: 'adapted', module, value }, scale: 1 })
+        : mismatch(`more than ${MOST_CHAINED} adapters are chained`, node);
+    }
     const { value: result, scale } = unscaled(this.facts, source);
     const layer = this.#layers.get(result);
     if (layer === undefined)
@@ -176,7 +192,7 @@ class Reader {
     const { numbers: tensor, numbersTransposed, type, quantizedBy } = layer.weight;
     // An embedding is stored as [words, width]: W has a row for each channel of its vectors.
     const transposed = (layer.kind === 'embedding' ? 1 - numbersTransposed : numbersTransposed) as 0 | 1;
-    const weight: FusedWeight = { tensor, transposed, type, quantizedBy };
+    const weight: FusedWeight = { tensor, transposed, id: this.#id(layer.weight.source), type, quantizedBy };
     const biasTensor = layer.bias && this.#constant(unwiden(this.facts, layer.bias.value));
     return matched({ base: { kind: 'layer', weight, layer, value, biasTensor }, scale });
   }
@@ -193,26 +209,33 @@ class Reader {
   #matrix(trace: MatrixTrace, node: NodeProto): MatchResult<FusedMatrix> {
     const tensor = this.#float(trace.source);
     if (tensor === undefined) return mismatch(`"${trace.source}" is not a constant of the model`, node);
-    return matched({ tensor, transposed: trace.sourceTransposed ? 1 : 0 });
+    return matched({ tensor, transposed: trace.sourceTransposed ? 1 : 0, id: this.#id(trace.source) });
   }
 
   #gain(value: string, node: NodeProto): MatchResult<FusedGain> {
-    const tensor = this.#float(plain(this.facts, value));
-    if (tensor !== undefined) return matched({ kind: 'stored', tensor });
+    const source = plain(this.facts, value);
+    const tensor = this.#float(source);
+    if (tensor !== undefined) return matched({ kind: 'stored', tensor, id: this.#id(source) });
     const scale = this.facts.producer(plain(this.facts, value));
     if (scale?.domain !== DORA_DOMAIN || scale.opType !== 'DoraScale') {
       return mismatch(`g "${value}" is neither a constant nor computed by DoraScale`, node);
     }
-    const magnitude = this.#float(vectorSource(this.facts, scale.input[3] ?? ''));
+    const vector = vectorSource(this.facts, scale.input[3] ?? '');
+    const magnitude = this.#float(vector);
     return magnitude === undefined
       ? mismatch('m is not a constant of the model', scale)
-      : matched({ kind: 'computed', magnitude });
+      : matched({ kind: 'computed', magnitude, id: this.#id(vector) });
   }
 
   #float(value: string): FloatTensor | undefined {
     const tensor = this.#constant(value);
     const type = floatType(tensor?.dataType);
     return tensor === undefined || type === undefined ? undefined : { ...tensor, type };
+  }
+
+  #id(value: string): string {
+    const defining = this.scope.definition(value)?.scope;
+    return JSON.stringify([defining && this.numbers.get(defining), value]);
   }
 
   #constant(value: string): StoredTensor | undefined {

@@ -10,6 +10,8 @@ import type { FloatTensor, StoredTensor } from '../tensors/stored-tensor.js';
 export interface FusedMatrix {
   readonly tensor: FloatTensor;
   readonly transposed: Transposed;
+  /** The same for the same constant of the model; names are not, which subgraphs may use again. */
+  readonly id: string;
 }
 
 /** One adapter on one layer. */
@@ -65,10 +67,15 @@ export interface FusedWeight extends FusedMatrix {
 
 /** g: stored, or computed in the graph by DoraScale from a stored m. */
 export type FusedGain =
-  | { readonly kind: 'stored'; readonly tensor: FloatTensor }
-  | { readonly kind: 'computed'; readonly magnitude: FloatTensor };
+  | { readonly kind: 'stored'; readonly tensor: FloatTensor; readonly id: string }
+  | { readonly kind: 'computed'; readonly magnitude: FloatTensor; readonly id: string };
 
 /** The weight below all adapters. */
 export function baseWeight({ base }: FusedModule): FusedWeight {
   return base.kind === 'adapted' ? baseWeight(base.module) : base.weight;
+}
+
+/** The adapters on one layer, the innermost first. */
+export function chainOf(module: FusedModule): readonly FusedModule[] {
+  return module.base.kind === 'adapted' ? [...chainOf(module.base.module), module] : [module];
 }

@@ -10,12 +10,12 @@ import {
 } from '@ort-dora/onnx';
 import type { AdapterStore } from '../attach/adapter-store.js';
 import { DORA_DOMAIN } from '../functions/function.js';
-import { baseWeight, type FusedBias, type FusedModule } from '../fused/fused-module.js';
+import { baseWeight, chainOf, type FusedBias, type FusedModule } from '../fused/fused-module.js';
 import { type Mismatch, mismatch } from '../match/result.js';
 import { isStandard, plain } from '../match/trace.js';
 import { isZeroVector, sameVector } from '../proofs/vectors.js';
 import { emptyTensor } from '../tensors/make.js';
-import { chainOf, type MergedWeight } from './merged-weight.js';
+import type { MergedWeight } from './merged-weight.js';
 
 /** What is wrong with merging a module, as a mismatch; nothing where it can be merged. */
 export async function mergeRefusal(module: FusedModule): Promise<Mismatch | undefined> {
@@ -70,17 +70,24 @@ function readerBesides({ scope, facts, node }: FusedModule, value: string): stri
   return others.length === 0 ? undefined : `read by ${others[0]!.opType} "${others[0]!.name ?? ''}"`;
 }
 
-/** Whether a node's results go to `target` alone, through Identity and the like. */
+/** Whether a node's results go to `target` alone, through Identity and the like: a few nodes, as they are behind a layer. */
 function leadsOnlyTo(facts: FusedModule['facts'], reader: NodeProto, target: NodeProto): boolean {
-  const passes = ['Identity', 'Cast', 'Reshape', 'Mul', 'Add'].some((opType) => isStandard(reader, opType));
-  if (!passes) return false;
-  return reader.output.every(
-    (value) =>
-      !facts.isOutput(value) &&
-      facts.readers(value).length > 0 &&
-      facts.readers(value).every((next) => next === target || leadsOnlyTo(facts, next, target)),
-  );
+  const seen = new Set([target]);
+  const pending = [reader];
+  for (let node = pending.pop(); node !== undefined; node = pending.pop()) {
+    if (seen.has(node)) continue;
+    seen.add(node);
+    const { opType, output } = node;
+    const passes = seen.size <= MOST_BETWEEN && isStandard(node) && BETWEEN.has(opType ?? '');
+    if (!passes || output.some((value) => facts.isOutput(value) || facts.readers(value).length === 0)) return false;
+    pending.push(...output.flatMap((value) => facts.readers(value)));
+  }
+  return true;
 }
+
+/** What stands between a layer's product and its composition. */
+const BETWEEN: ReadonlySet<string> = new Set(['Identity', 'Cast', 'Reshape', 'Mul', 'Add']);
+const MOST_BETWEEN = 16;
 
 /** The values from what the composition takes back to the layer's product. */
 function layerValues({ facts, base }: FusedModule): readonly string[] {
@@ -193,8 +200,8 @@ export class MergeEditor {
     return { ...made, metadataProps: [...node.metadataProps] };
   }
 
-  /** Removes the functions of `ort.dora` and its import, where nothing uses them any more. */
-  removeUnusedOperators(): void {
+  /** Removes the functions of `ort.dora` and its import, where nothing uses them any more; whether none are left. */
+  removeUnusedOperators(): boolean {
     const used = new Set(
       [...this.view.scopes()].flatMap(({ nodes }) =>
         nodes.filter(({ domain }) => domain === DORA_DOMAIN).map((node) => this.view.functionOf(node)),
@@ -204,14 +211,16 @@ export class MergeEditor {
     for (const proto of [...model.functions]) {
       if (proto.domain === DORA_DOMAIN && !used.has(proto)) this.view.removeFunction(proto);
     }
-    if (used.size === 0) model.opsetImport = model.opsetImport.filter(({ domain }) => domain !== DORA_DOMAIN);
+    if (used.size > 0) return false;
+    model.opsetImport = model.opsetImport.filter(({ domain }) => domain !== DORA_DOMAIN);
+    return true;
   }
 }
 
 const weightInput = ({ opType }: NodeProto) => (opType === 'Gather' ? 0 : 1);
 
 function keyOf(part: ReturnType<typeof baseWeight> | FusedModule): unknown {
-  if ('quantizedBy' in part) return [part.tensor.name, part.transposed, part.type];
-  const gain = part.gain.kind === 'stored' ? part.gain.tensor.name : part.gain.magnitude.name;
-  return [part.loraA.tensor.name, part.loraB.tensor.name, part.scaling, gain];
+  if ('quantizedBy' in part) return [part.id, part.transposed, part.type];
+  const { loraA, loraB, gain, scaling } = part;
+  return [loraA.id, loraB.id, gain.id, scaling];
 }

@@ -1,8 +1,9 @@
 import { basename } from 'node:path';
 import { ModelView, openModel } from '@ort-dora/onnx';
 import { AdapterStore } from '../attach/adapter-store.js';
+import { forgetProvenance } from '../attach/provenance.js';
 import { findFused, type UnreadModule } from '../fused/find-fused.js';
-import { baseWeight, type FusedModule } from '../fused/fused-module.js';
+import { baseWeight, chainOf, type FusedModule } from '../fused/fused-module.js';
 import { gainOf } from '../fused/gain.js';
 import { denseNorm } from '../norm/dense.js';
 import type { NormCompute } from '../norm/norm.js';
@@ -19,7 +20,7 @@ import {
   mergeTotals,
   type UnmergedModuleReport,
 } from './merge-report.js';
-import { chainOf, MergedWeight } from './merged-weight.js';
+import { MergedWeight } from './merged-weight.js';
 
 export interface MergeOptions {
   /** `true`: the output holds only weights that are still used, each once; else those of the input stay where they are. */
@@ -38,7 +39,7 @@ export type MergeProgress =
 /**
  * Folds the adapters of a model into its weights, W' = g·(W + s·B·A), and writes it as a model of plain layers. The model
  * is one that was rewritten or attached to, or an original export, whose DoRA is then found first as a rewrite finds it.
- * W' is computed in float64 and rounded once to the type of W. What cannot be merged stays as it is, and the report says why.
+ * W' is computed in float64 and rounded once to the type of W. What cannot be merged stays an operator, and the report says why.
  *
  * The input is never modified; the output appears whole or not at all.
  *
@@ -56,6 +57,7 @@ export async function mergeModel(
   const tensors = fileTensors(file);
   onProgress?.({ stage: 'search' });
   const nodesBefore = countNodes(new ModelView(model));
+  const { irVersion } = model;
   const found = await rewriteModelProto(model, tensors, basename(file.path), { compute, ...(signal && { signal }) });
 
   const view = new ModelView(model);
@@ -83,7 +85,11 @@ export async function mergeModel(
     editor.replace(module, name);
     merged.push({ module, weight });
   }
-  editor.removeUnusedOperators();
+  // A plain graph needs no newer version than its export had, and has no adapter to remember.
+  if (editor.removeUnusedOperators()) {
+    model.irVersion = irVersion;
+    forgetProvenance(model);
+  }
   onProgress?.({ stage: 'write', file: basename(outputPath) });
   await writeWithData(file, outputPath, {
     compact,

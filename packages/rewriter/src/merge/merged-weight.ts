@@ -1,5 +1,5 @@
 import type { FloatType } from '../functions/form.js';
-import { baseWeight, type FusedModule, type FusedWeight } from '../fused/fused-module.js';
+import { baseWeight, chainOf, type FusedModule, type FusedWeight } from '../fused/fused-module.js';
 import { DATA_TYPE, toFloat64 } from '../tensors/elements.js';
 import { addProducts, readMatrix, transpose } from '../tensors/products.js';
 import { encodeRounded } from '../tensors/round.js';
@@ -127,11 +127,6 @@ export class MergedWeight {
     }
     return bytes;
   }
-}
-
-/** The adapters on one layer, the innermost first. */
-export function chainOf(module: FusedModule): readonly FusedModule[] {
-  return module.base.kind === 'adapted' ? [...chainOf(module.base.module), module] : [module];
 }
 
 /** One adapter, as the stored layout needs it. */

@@ -160,7 +160,8 @@ async function expectAtMostTwiceTheError(name: string, model: ModelProto, result
   const feeds = { x: toTensor(arrays.get('x')!) };
   const reference = toNumbers(arrays.get('y')!);
   const error = async (of: ModelProto) => relativeError(numbersOf((await runModel(of, feeds)).y!), reference);
-  expect(await error(result)).toBeLessThanOrEqual(2 * (await error(model)) + 2 ** -24);
+  const rounding = name.includes('half') ? 2 ** -11 : 2 ** -24;
+  expect(await error(result)).toBeLessThanOrEqual(2 * (await error(model)) + rounding);
 }
 
 const nodesOf = (edit: Edit, opType: string) => edit.graph.node.filter((node) => node.opType === opType);

@@ -75,6 +75,10 @@ LAYERS = {
     "conv2d_groups": ((0, 16), lambda: conv(2, groups=2), (2, IN, 5, 4)),
     "conv2d_pointwise_dilated": ((0, 16), lambda: conv(2, kernel_size=1, dilation=2), (2, IN, 5, 4)),
     "conv3d": ((0, 14), lambda: conv(3), (2, IN, 4, 3, 5)),
+    "conv1d_gpt2_half": ((0, 11), gpt2_conv1d, (2, 3, IN)),
+    "embedding_half": ((0, 13), lambda: torch.nn.Embedding(VOCAB, DIM), (2, 3)),
+    "embedding_scaled_half": ((0, 18), lambda: ScaledEmbedding(VOCAB, DIM), (2, 3)),
+    "conv2d_half": ((0, 11), lambda: conv(2), (2, IN, 5, 4)),
     "conv1d_gpt2_large": ((0, 11), lambda: gpt2_conv1d(16, LARGE), (2, 3, LARGE)),
     "embedding_large": ((0, 13), lambda: torch.nn.Embedding(LARGE, 16), (2, 3)),
     "conv2d_large": ((0, 11), lambda: torch.nn.Conv2d(32, 32, 3, padding=1), (1, 32, 3, 2)),
@@ -93,7 +97,8 @@ class Model(torch.nn.Module):
 
 def adapted(kind, adapters=1):
     torch.manual_seed(0)
-    model = Model(LAYERS[kind][1]())
+    # PEFT keeps the adapters of half-precision layers in float32.
+    model = Model(LAYERS[kind][1]()).to(torch.float16 if kind.endswith("half") else torch.float32)
     options = {"target_modules": ["proj"], "use_dora": True, "init_lora_weights": False}
     model = get_peft_model(model, LoraConfig(r=RANK, lora_alpha=3, **options))
     if adapters == 2:
@@ -115,6 +120,8 @@ def export(kind, exporter, adapters=1):
     model = adapted(kind, adapters)
     shape = LAYERS[kind][2]
     x = torch.randint(0, VOCAB, shape) if kind.startswith("embedding") else torch.randn(shape)
+    if kind.endswith("half") and x.dtype == torch.float32:
+        x = x.half()
     named = f"{kind}_two_adapters" if adapters == 2 else kind
     name = f"{named}_{exporter}_peft{VERSION[0]}.{VERSION[1]}"
     path = pathlib.Path(tempfile.mkdtemp()) / "model.onnx"

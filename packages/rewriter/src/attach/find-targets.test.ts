@@ -288,6 +288,21 @@ it('says what is there instead of a missing module', async () => {
   ]);
 });
 
+it('names the product that a module was packed into', async () => {
+  const parts: Parts = {
+    nodes: [named(op('MatMul', ['x', 'w'], 'y'), '/model/layers.0/attn/qkv_proj/MatMul')],
+    initializers: [floats('w', [2, 6])],
+  };
+  const { problems } = await find([linear('model.layers.0.self_attn.k_proj')], parts);
+  expect(problems).toMatchObject([
+    {
+      problem: 'missing',
+      reason: expect.stringContaining('packed with its neighbours into one product'),
+      candidates: ['/model/layers.0/attn/qkv_proj/MatMul [6,2]'],
+    },
+  ]);
+});
+
 it("takes PEFT's wrapper off a path", () => {
   expect(segmentsOf('base_model.model.model.layers.0.fc')).toEqual(['model', 'layers', '0', 'fc']);
   expect(segmentsOf('')).toEqual([]);

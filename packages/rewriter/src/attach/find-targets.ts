@@ -111,6 +111,8 @@ async function findTarget(
     if (adapted.some((segments) => fitOf(wanted, segments) !== undefined)) {
       return problem('adapted', 'adapted in this model already: attach to the export of the base', []);
     }
+    const packed = packedInto(wanted, byLeaf);
+    if (packed !== undefined) return problem('missing', PACKED_REASON, [packed]);
     return problem('missing', missingReason(target, sameLeaf), closest(sameLeaf, wanted));
   }
   const { fit, named } = fitting;
@@ -158,6 +160,25 @@ function bestFitting(
     return { fit, named: named.filter(({ name }) => name.segments.length === longest) };
   }
   return undefined;
+}
+
+/** Layers that onnxruntime-genai multiplies together, and what it calls them then. */
+const PACKED: ReadonlyMap<string, string> = new Map([
+  ['q_proj', 'qkv_proj'],
+  ['k_proj', 'qkv_proj'],
+  ['v_proj', 'qkv_proj'],
+  ['gate_proj', 'gate_up_proj'],
+  ['up_proj', 'gate_up_proj'],
+]);
+
+const PACKED_REASON =
+  'packed with its neighbours into one product; build the export without that (onnxruntime-genai: disable_qkv_fusion=true)';
+
+function packedInto(wanted: readonly string[], byLeaf: NamedLayers['byLeaf']): BaseLayer | undefined {
+  const leaf = PACKED.get(wanted.at(-1) ?? '');
+  if (leaf === undefined) return undefined;
+  const together = [...wanted.slice(0, -1), leaf];
+  return byLeaf.get(leaf)?.find(({ name }) => fitOf(together, name.segments) !== undefined)?.layer;
 }
 
 function missingReason({ kind }: Target, sameLeaf: readonly NamedLayer[]): string {

@@ -29,6 +29,7 @@ import {
 } from '../src/index.js';
 import { DATA_TYPE, toFloat64 } from '../src/tensors/elements.js';
 import { emptyTensor } from '../src/tensors/make.js';
+import { layerModel as exportedLayer, LAYERS_FOLDER, layerArrays } from './support/layers.js';
 import { type NpyArray, readNpz, toNumbers, toTensor } from './support/npz.js';
 import { matMul, relativeError, seeded, toBytes, toFloat16Bits } from './support/numbers.js';
 import { runModel } from './support/ort.js';
@@ -149,6 +150,33 @@ describe('every other recorded export', () => {
       expect(relativeError(numbersOf(tensor), numbersOf(before[key]!))).toBeLessThan(
         tensor.type === 'float16' ? 4e-3 : 4e-6,
       );
+    }
+  });
+});
+
+describe('layers of other kinds, as PEFT 0.21 exports them', () => {
+  const layers = readdirSync(LAYERS_FOLDER).flatMap((file) => /^(.*_peft0\.21)\.onnx\.gz$/.exec(file)?.[1] ?? []);
+
+  it.each(layers)('%s', async (name) => {
+    const path = join(scratch, `${name}.onnx`);
+    const output = join(scratch, `${name}-merged.onnx`);
+    writeFileSync(path, encodeModel(exportedLayer(name)));
+    const report = await mergeModel(path, output);
+    if (name.includes('groups')) {
+      expect(report.modules).toMatchObject([{ status: 'skipped', reason: expect.stringContaining('2 groups') }]);
+    } else expect(report.totals).toMatchObject({ merged: 1, skipped: 0 });
+    const arrays = layerArrays(name);
+    await using file = await openModel(path);
+    const inputs = file.model.graph!.input.map(({ name = '' }) => [name, toTensor(arrays.get(name)!)] as const);
+    const [before, after] = await Promise.all(
+      [path, output].map((model) => runModel(model, Object.fromEntries(inputs))),
+    );
+    // W' is rounded to W's type, and so is what is made of it.
+    const rounding = name.includes('half') ? 2 ** -10 : 2 ** -23;
+    for (const [key, tensor] of Object.entries(after!)) {
+      const reference = toNumbers(arrays.get(key)!);
+      const original = relativeError(numbersOf(before![key]!), reference);
+      expect(relativeError(numbersOf(tensor), reference)).toBeLessThanOrEqual(2 * original + rounding);
     }
   });
 });

@@ -4,7 +4,7 @@ import { intAttribute, type ModelView, type NodeProto, type Scope, type TensorPr
 import { type BaseLayer, baseLayers } from '../attach/base-layers.js';
 import { readProvenance } from '../attach/provenance.js';
 import { DORA_DOMAIN } from '../functions/function.js';
-import { type Geometry, geometryOf, matchConvolutionAdapter } from '../match/convolution.js';
+import { type Geometry, geometryOf, matchConvolution, matchConvolutionAdapter } from '../match/convolution.js';
 import { matchEmbeddingAdapter } from '../match/embedding-layer.js';
 import { type LowRankPath, matchLowRank } from '../match/linear-layer.js';
 import { matchScopes, type SmallConstants } from '../match/model-facts.js';
@@ -17,6 +17,7 @@ import type { FloatTensor, StoredTensor } from '../tensors/stored-tensor.js';
 import {
   chainOf,
   type FusedBase,
+  type FusedBias,
   type FusedGain,
   type FusedMatrix,
   type FusedModule,
@@ -126,8 +127,12 @@ class Reader {
       return mismatch(`the adapter reads "${lora.value.x}", and its base "${layer.x}"`, lora.value.nodes[0]);
     }
     const [down, up] = lora.value.nodes as readonly [NodeProto, NodeProto];
-    if (layer.node?.opType === 'Conv' && !movesAlike(this.facts, layer.node, down, up)) {
-      return mismatch("the adapter's kernels do not move as its base's does", down);
+    if (layer.node?.opType === 'Conv') {
+      const groups = geometryOf(this.facts, layer.node)?.groups ?? 1;
+      if (groups !== 1) return mismatch(`it is on a convolution in ${groups} groups`, layer.node);
+      if (!movesAlike(this.facts, layer.node, down, up)) {
+        return mismatch("the adapter's kernels do not move as its base's does", down);
+      }
     }
     const loraA = this.#matrix(lora.value.loraA, node);
     if (!loraA.matched) return loraA;
@@ -193,8 +198,14 @@ class Reader {
     // An embedding is stored as [words, width]: W has a row for each channel of its vectors.
     const transposed = (layer.kind === 'embedding' ? 1 - numbersTransposed : numbersTransposed) as 0 | 1;
     const weight: FusedWeight = { tensor, transposed, id: this.#id(layer.weight.source), type, quantizedBy };
-    const biasTensor = layer.bias && this.#constant(unwiden(this.facts, layer.bias.value));
-    return matched({ base: { kind: 'layer', weight, layer, value, biasTensor }, scale });
+    return matched({ base: { kind: 'layer', weight, layer, value, bias: this.#biasOf(layer) }, scale });
+  }
+
+  #biasOf({ kind, product, bias }: BaseLayer): Pick<FusedBias, 'value' | 'tensor'> | undefined {
+    // Convolutions without a bias are given zeros by some exporters, which compute them.
+    const convolution = kind === 'conv' ? matchConvolution(this.facts, product) : undefined;
+    const value = convolution?.matched === true ? convolution.value.bias : bias?.value;
+    return value === undefined ? undefined : { value, tensor: this.#constant(unwiden(this.facts, value)) };
   }
 
   #adapter(value: string, scale: number, node: NodeProto): MatchResult<LowRankPath> {

@@ -45,8 +45,8 @@ export type FusedBase =
       readonly layer: BaseLayer;
       /** What DoraCompose takes. */
       readonly value: string;
-      /** The layer's own bias, where it is a constant. */
-      readonly biasTensor: StoredTensor | undefined;
+      /** What the layer itself adds. */
+      readonly bias: Pick<FusedBias, 'value' | 'tensor'> | undefined;
     }
   /** Another adapter's result. */
   | { readonly kind: 'adapted'; readonly module: FusedModule; readonly value: string };

@@ -57,7 +57,7 @@ function heldBias(base: FusedModule['base']): Pick<FusedBias, 'value' | 'tensor'
     case 'inside':
       return undefined;
     case 'layer':
-      return base.layer.bias && { value: base.layer.bias.value, tensor: base.biasTensor };
+      return base.bias;
     case 'adapted':
       return base.module.bias ?? heldBias(base.module.base);
   }

@@ -55,6 +55,12 @@ export class Edit {
     return name;
   }
 
+  /** Adds a float32 vector. */
+  vector(name: string, values: readonly number[]): string {
+    this.graph.initializer.push(makeTensor(name, 1, [values.length], Float32Array.from(values)));
+    return name;
+  }
+
   /** A copy of an initializer with one of its bytes changed; byte 2 of a float32 is in the middle of its fraction. */
   changedCopy(name: string, byte: number): string {
     const tensor = this.tensor(name);

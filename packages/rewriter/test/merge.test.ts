@@ -298,7 +298,18 @@ describe('a large layer', () => {
     writeFileSync(path, encodeModel(model));
     const before = readFileSync(path);
     const output = join(scratch, 'large-merged.onnx');
-    const report = await mergeModel(path, output, { compact: true });
+    const done: number[] = [];
+    const report = await mergeModel(path, output, {
+      compact: true,
+      onProgress: (event) => {
+        if (event.stage !== 'write') return;
+        expect(event.total).toBe(bytes);
+        done.push(event.done);
+      },
+    });
+    expect(done).toEqual([...done].sort((a, b) => a - b));
+    expect(done.length).toBeGreaterThan(10);
+    expect(done.at(-1)).toBe(bytes);
     expect(readFileSync(path).equals(before)).toBe(true);
     expect(statSync(output).size).toBeLessThan(100_000);
     expect(statSync(`${output}_merged_data`).size).toBe(bytes);

@@ -100,7 +100,11 @@ async function mergeAll(
               event.path,
             );
           case 'write':
-            return progress.update(`${name}: writing`);
+            return progress.update(
+              `${name}: writing`,
+              event.total === 0 ? undefined : event.done / event.total,
+              `${bytes(event.done)} of ${bytes(event.total)}`,
+            );
         }
       },
     });

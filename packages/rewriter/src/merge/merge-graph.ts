@@ -104,7 +104,12 @@ export class MergeEditor {
   constructor(
     private readonly view: ModelView,
     private readonly store: AdapterStore,
+    /** Told of the bytes of merged weights as they are computed, which is when they are written. */
+    private readonly onComputed: (bytes: number) => void,
   ) {}
+
+  /** Bytes of all merged weights. */
+  byteLength = 0;
 
   /** The name of the merged weight, made by `open` if it is not there yet. */
   async weight(
@@ -117,7 +122,16 @@ export class MergeEditor {
     const merged = await open();
     const proto = emptyTensor(this.view.freshName(`${module.path}.weight`), merged.tensor);
     this.view.main.addInitializer(proto);
-    this.store.add(proto, merged.tensor);
+    const { tensor } = merged;
+    this.byteLength += tensor.byteLength;
+    this.store.add(proto, {
+      ...tensor,
+      read: async (start, end) => {
+        const bytes = await tensor.read(start, end);
+        this.onComputed(bytes.length);
+        return bytes;
+      },
+    });
     const name = proto.name ?? '';
     this.#weights.set(key, name);
     return { name, weight: merged };

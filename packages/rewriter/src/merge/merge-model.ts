@@ -34,7 +34,8 @@ export interface MergeOptions {
 export type MergeProgress =
   | { readonly stage: 'search' }
   | { readonly stage: 'merge'; readonly path: string; readonly done: number; readonly total: number }
-  | { readonly stage: 'write'; readonly file: string };
+  /** W' is computed while it is written: `done` and `total` are bytes. */
+  | { readonly stage: 'write'; readonly file: string; readonly done: number; readonly total: number };
 
 /**
  * Folds the adapters of a model into its weights, W' = g·(W + s·B·A), and writes it as a model of plain layers. The model
@@ -71,7 +72,12 @@ export async function mergeModel(
   const outermost = modules.filter((module) => !adapted.has(module));
   const refusals = new Map(await Promise.all(outermost.map(async (each) => [each, await mergeRefusal(each)] as const)));
   const store = new AdapterStore(undefined, '_merged_data');
-  const editor = new MergeEditor(view, store);
+  let written = 0;
+  const editor = new MergeEditor(view, store, (bytes) => {
+    signal?.throwIfAborted();
+    written += bytes;
+    onProgress?.({ stage: 'write', file: basename(outputPath), done: written, total: editor.byteLength });
+  });
   const merged: { readonly module: FusedModule; readonly weight: MergedWeight | undefined }[] = [];
   for (const module of outermost) {
     signal?.throwIfAborted();
@@ -90,7 +96,7 @@ export async function mergeModel(
     model.irVersion = irVersion;
     forgetProvenance(model);
   }
-  onProgress?.({ stage: 'write', file: basename(outputPath) });
+  onProgress?.({ stage: 'write', file: basename(outputPath), done: 0, total: editor.byteLength });
   await writeWithData(file, outputPath, {
     compact,
     ...(signal && { signal }),

@@ -11,6 +11,7 @@ import {
   makeGraph,
   makeModel,
   makeNode,
+  makeTensor,
   makeValueInfo,
   openModel,
   setExternalLocation,
@@ -22,7 +23,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type AttachOptions, attachAdapter, type FusedModuleReport } from '../src/index.js';
 import { type TestModule, writeTestAdapter } from './support/adapters.js';
 import { floats, op, type TestGraph, testGraph } from './support/graph.js';
-import { relativeError, seeded } from './support/numbers.js';
+import { relativeError, seeded, toBytes } from './support/numbers.js';
 import { type Feeds, runModel } from './support/ort.js';
 import { numbersOf } from './support/tensors.js';
 
@@ -234,6 +235,31 @@ it.each([{ auto_pad: { string: 'VALID' } }, { auto_pad: { string: 'SAME_LOWER' }
     });
   },
 );
+
+describe('weights that are stored in other ways', () => {
+  const stored = makeTensor('', DataType.FLOAT, [4, 3], Float32Array.from(values(12)));
+  const half = (name: string) => makeTensor(name, DataType.FLOAT16, [4, 3], toBytes(values(12), 'float16'));
+  const toFloat = { to: { int: DataType.FLOAT } };
+  it.each<[string, TestGraph['nodes'], TestGraph['initializers']]>([
+    [
+      'as a Constant',
+      [makeNode('Constant', [], ['w'], { attributes: { value: { tensor: stored } } }), layer('x', 'y')],
+      [],
+    ],
+    [
+      'behind Identity and Transpose',
+      [op('Identity', ['v'], 'u'), op('Transpose', ['u'], 'w'), layer('x', 'y')],
+      [weights('v', [3, 4])],
+    ],
+    ['in half precision, widened in the graph', [op('Cast', ['h'], 'w', toFloat), layer('x', 'y')], [half('h')]],
+    ['with a Gemm over rows', [{ ...op('Gemm', ['x', 'w'], 'y'), name: '/model/fc/Gemm' }], [weights('w', [4, 3])]],
+    ['read through a no-op Cast of x', [op('Cast', ['x'], 'z', toFloat), layer('z', 'y')], [weights('w', [4, 3])]],
+  ])('%s', async (_, nodes, initializers = []) => {
+    const model = modelOf({ inputs: { x: [2, 4] }, initializers, nodes, outputs: ['y'] });
+    const [report] = await expectRight(model, [fc], { x: input(2, 4) });
+    expect(report).toMatchObject({ operator: 'DoraLinear', dtypes: { weight: 'float32' } });
+  });
+});
 
 describe('element types', () => {
   const model = modelOf({

@@ -83,6 +83,19 @@ describe.each([
   });
 });
 
+it('all files of a folder that hold the modules get the adapter, whatever their types', async () => {
+  await using adapter = await openAdapter(join(FOLDER, 'adapters', 'dora'));
+  const names = ['legacy', 'legacy_float16', 'legacy_nbits4', 'dynamo_conv'];
+  const files = names.map((name) => ({
+    input: join(FOLDER, 'bases', `${name}.onnx`),
+    output: join(folder, `${name}.onnx`),
+  }));
+  const reports = await attachAdapter(files, adapter, { target: 'cpu' });
+  expect(reports.map(({ modules }) => modules.length)).toEqual([8, 8, 8, 0]);
+  const other = readFileSync(files[3]!.output);
+  expect(other.equals(readFileSync(files[3]!.input))).toBe(true);
+});
+
 it('a bfloat16 layer with a float32 adapter, whose body goes through float32 on a CPU', async () => {
   const { output, report } = await attach('legacy_bfloat16', 'single');
   expect(report.modules).toMatchObject([

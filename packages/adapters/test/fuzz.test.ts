@@ -8,7 +8,7 @@ import { writeFolder } from './support/adapter.js';
 import { safetensors } from './support/safetensors.js';
 import { scratchFolder } from './support/scratch.js';
 
-const rounds = Number(process.env.ORT_DORA_FUZZ ?? 400);
+const rounds = Number(process.env.ORT_DORA_FUZZ ?? 250);
 const scratch = scratchFolder();
 const fixture = join(import.meta.dirname, 'fixtures/peft-0.21.2/patterns');
 const config = readFileSync(join(fixture, 'adapter_config.json'));

@@ -126,6 +126,46 @@ it('a layer that is called twice has one merged weight', async () => {
   }
 });
 
+it('layers in both branches of an If, whose weights have one name', async () => {
+  const [out, inner, rank, scaling] = [6, 5, 2, 0.5];
+  const layer = { type: 'float32', transW: 0, scaling, out, inner, rank } as const;
+  /** A layer with its weights inside a branch. */
+  const branch = (name: string, seed: number) => {
+    const random = seeded(seed);
+    const fill = (count: number) => Float64Array.from({ length: count }, random);
+    const w = toBytes(fill(out * inner), 'float32');
+    const model = layerModel(layer, { w, a: fill(rank * inner), b: fill(out * rank), m: fill(out) });
+    const result = makeValueInfo(`${name}.y`, DataType.FLOAT);
+    const graph = { ...model.graph!, name, input: [], output: [result] };
+    graph.node[0]!.output = [`${name}.dora_gain`];
+    graph.node[1]!.output = [`${name}.y`];
+    graph.node[1]!.input[4] = `${name}.dora_gain`;
+    return { model, graph };
+  };
+  const [left, right] = [branch('left', 21), branch('right', 22)];
+  const choice = makeNode('If', ['condition'], ['y'], {
+    attributes: { then_branch: { graph: left.graph }, else_branch: { graph: right.graph } },
+  });
+  const model: ModelProto = {
+    ...left.model,
+    graph: makeGraph('choice', {
+      inputs: [makeValueInfo('x', DataType.FLOAT), makeValueInfo('condition', DataType.BOOL)],
+      outputs: [makeValueInfo('y', DataType.FLOAT)],
+      nodes: [choice],
+    }),
+  };
+  const path = join(scratch, 'if.onnx');
+  writeFileSync(path, encodeModel(model));
+  const report = await mergeModel(path, `${path}.merged`);
+  expect(report.totals).toMatchObject({ merged: 2, skipped: 0, mergedCost: { weightBytes: 240 } });
+  const x = new ort.Tensor('float32', Float32Array.from({ length: 15 }, seeded(1)), [3, 5]);
+  for (const chosen of [true, false]) {
+    const feeds = { x, condition: new ort.Tensor('bool', [chosen], []) };
+    const [before, after] = [await runModel(path, feeds), await runModel(`${path}.merged`, feeds)];
+    expect(relativeError(numbersOf(after.y!), numbersOf(before.y!))).toBeLessThan(1e-6);
+  }
+});
+
 describe('every other recorded export', () => {
   const folder = join(import.meta.dirname, 'exports');
   const exports = readdirSync(folder).filter((file) => file.endsWith('.onnx') && !file.includes('bfloat16'));
@@ -366,6 +406,19 @@ it('leaves nothing of a merge that is stopped', async () => {
   });
   await expect(merging).rejects.toMatchObject({ name: 'AbortError' });
   expect(readdirSync(folder)).toEqual([]);
+});
+
+it('a quantized base keeps its adapter, and the report says so', async () => {
+  const fixtures = join(import.meta.dirname, 'fixtures/attach');
+  const [attached, output] = [join(scratch, 'nbits.onnx'), join(scratch, 'nbits-merged.onnx')];
+  await using adapter = await openAdapter(join(fixtures, 'adapters/dora'));
+  await attachAdapter([{ input: join(fixtures, 'bases/dynamo_nbits8.onnx'), output: attached }], adapter);
+  const report = await mergeModel(attached, output);
+  expect(report.totals).toMatchObject({ merged: 0, skipped: adapter.modules.size });
+  expect(report.modules[0]).toMatchObject({
+    status: 'skipped',
+    reason: expect.stringMatching(/^its base is quantized/),
+  });
 });
 
 describe('what cannot be merged stays as it is', () => {

@@ -66,6 +66,16 @@ test('--verify judges every module and the whole model against PEFT on the same 
   expect(readdirSync(folder).sort()).toEqual(['attached.onnx', 'decoder_model_merged.onnx_data', 'report.html']);
 });
 
+test('a quantized base stays as it is, and is verified with the adapter over it', async () => {
+  const fixtures = fileURLToPath(new URL('../../rewriter/test/fixtures/attach/', import.meta.url));
+  const out = join(folder, 'attached.onnx');
+  const base = join(fixtures, 'bases', 'legacy_nbits4.onnx');
+  const { code, stdout } = await ortDora('attach', base, join(fixtures, 'adapters', 'dora'), out, '--verify');
+  expect(code).toBe(0);
+  expect(stdout.match(/MatMulNBits +\d+\.\d+× +DoraCompose/g)).toHaveLength(8);
+  expect(stdout).toContain('8 layers adapted; verified: worst module error');
+});
+
 test('a model with an adapter gets no second one', async () => {
   const out = join(folder, 'attached.onnx');
   await ortDora('attach', decoder, reading, out);

@@ -347,6 +347,20 @@ describe('what is refused', () => {
   });
 });
 
+it('LoRA on a path that lacks segments inside is refused, DoRA is not, whose magnitudes tell', async () => {
+  const model = modelOf({
+    inputs: { x: [2, 4] },
+    initializers: [weights('w', [4, 3])],
+    nodes: [layer('x', 'y', '/model/layers.0/fc/MatMul')],
+    outputs: ['y'],
+  });
+  const module = { ...fc, path: 'model.decoder.layers.0.fc', magnitude: 2 };
+  await expect(attach(model, [module], { adapter: { dora: false } })).rejects.toThrow(
+    'model.decoder.layers.0.fc: the path in the export (model.layers.0.fc) lacks segments inside',
+  );
+  expect((await attach(model, [module])).modules).toHaveLength(1);
+});
+
 describe('files', () => {
   /** A base whose weight is in a file beside it. */
   async function externalBase(): Promise<string> {

@@ -93,9 +93,11 @@ export async function attachToGraph(
     const { inserted, gain } = await insertModule({ ...options, writer }, module, target.layers);
     if (gain !== undefined) refuseUnlikely(module, target, gain);
     const counts = writer.takeCounts();
-    for (const layer of inserted) {
+    for (const [index, layer] of inserted.entries()) {
       nodes.set(layer.node.name ?? '', module.path);
-      reports.push({ ...reportOf(module, layer), ...counts });
+      // What was written for a module that is called several times is counted once.
+      const cost = index === 0 ? { ...counts, bytesSaved: -bytesOf(module) } : NO_COST;
+      reports.push({ ...reportOf(module, layer), ...cost });
     }
   }
   if (options.form === 'reference') return reports;
@@ -113,7 +115,14 @@ const MOST_LIKELY_GAIN = 4;
  * starts them at the norms of the rows, and training moves them little.
  */
 function refuseUnlikely({ path, magnitude }: AttachModule, { fit, name }: FoundTarget, gain: Float32Array): void {
-  if (fit === 'whole' || fit === 'longer' || magnitude === undefined) return;
+  if (fit === 'whole' || fit === 'longer') return;
+  if (magnitude === undefined) {
+    if (fit === 'shorter') return;
+    throw new RewriteError(
+      'targets',
+      `${path}: the path in the export (${name.segments.join('.')}) lacks segments inside, and LoRA has no magnitudes that could tell whether this is the layer`,
+    );
+  }
   const sorted = Float32Array.from(gain, Math.abs).sort();
   const median = sorted[sorted.length >> 1] ?? 1;
   if (median < MOST_LIKELY_GAIN && median > 1 / MOST_LIKELY_GAIN) return;
@@ -123,12 +132,19 @@ function refuseUnlikely({ path, magnitude }: AttachModule, { fit, name }: FoundT
   );
 }
 
+const NO_COST = { nodesAdded: 0, nodesRemoved: 0, bytesSaved: 0 };
+
+/** A, B and g. */
+function bytesOf({ loraA, loraB, outFeatures }: AttachModule): number {
+  return loraA.byteLength + loraB.byteLength + 4 * outFeatures;
+}
+
 function reportOf(
   module: AttachModule,
   { layer, node, type, adapterType, values }: InsertedLayer,
-): Omit<FusedModuleReport, 'nodesAdded' | 'nodesRemoved'> {
+): Omit<FusedModuleReport, keyof typeof NO_COST> {
   const { weight, bias } = layer;
-  const { outFeatures, loraA, loraB } = module;
+  const { outFeatures } = module;
   const inFeatures = layer.weightShape.reduce((product, dim) => product * dim, 1) / outFeatures;
   const output = node.output[0] ?? '';
   return {
@@ -153,7 +169,6 @@ function reportOf(
       transB: 0,
     },
     scale: 'stored',
-    bytesSaved: -(loraA.byteLength + loraB.byteLength + 4 * outFeatures),
     values: {
       x: layer.x,
       y: output,

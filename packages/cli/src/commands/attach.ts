@@ -11,11 +11,12 @@ import {
   type RewriteReport,
 } from '@ort-dora/rewriter';
 import { type VerificationResult, verifyModels } from '@ort-dora/verify';
-import { InvalidArgumentError, Option } from 'commander';
+import { InvalidArgumentError } from 'commander';
 import { attachEmptyBank, type BankCommandOptions } from '../attach-empty-bank.js';
 import { combine, type FullReport, type NamedReport } from '../combined-report.js';
 import { commandLine } from '../command-line.js';
 import { CommandError } from '../errors.js';
+import { type FormOptions, formOption, targetOption, typedForm } from '../form-options.js';
 import { displayName, findModels, type ModelSet } from '../models.js';
 import { moduleSummary, moduleTable } from '../module-table.js';
 import { computeNorm } from '../norm-compute.js';
@@ -26,12 +27,10 @@ import { modelBytes, writeReports } from '../report-files.js';
 import { count } from '../table.js';
 import { type Progress, painter, type Surroundings, startProgress } from '../terminal.js';
 
-interface AttachCommandOptions extends OutputOptions {
+interface AttachCommandOptions extends OutputOptions, FormOptions {
   readonly report?: string;
   readonly html?: string;
   readonly verify?: boolean;
-  readonly form: 'linear' | 'compose';
-  readonly target: 'auto' | 'cpu' | 'cuda';
   readonly compact?: boolean;
   readonly bank?: number;
   readonly maxRank?: number;
@@ -54,16 +53,8 @@ export const registerAttach: Register = (program, surroundings) => {
       '--verify',
       "prove the result: against PEFT's own order of operations on the same base, and against float64",
     )
-    .addOption(
-      new Option('--form <FORM>', 'one operator, or one beside the visible base MatMul')
-        .choices(['linear', 'compose'])
-        .default('linear'),
-    )
-    .addOption(
-      new Option('--target <DEVICE>', 'device that bfloat16 function bodies are written for')
-        .choices(['auto', 'cpu', 'cuda'])
-        .default('auto'),
-    )
+    .addOption(formOption())
+    .addOption(targetOption())
     .option('--compact', 'write only the weights that are still used')
     .option('--bank <SLOTS>', 'write empty slots for that many adapters instead, filled while serving', parsePositive)
     .option('--max-rank <R>', 'largest rank of an adapter in a bank', parsePositive)
@@ -281,13 +272,12 @@ function closingLine(report: FullReport, { config, modules }: Adapter): string {
 }
 
 function typedCommand({ base, adapter, out }: Places, options: AttachCommandOptions): string {
-  const { report, html, verify, form, target, compact } = options;
+  const { report, html, verify, compact } = options;
   return commandLine('attach', [base, adapter, out], {
     report,
     html,
     verify,
-    form: form === 'linear' ? undefined : form,
-    target: target === 'auto' ? undefined : target,
+    ...typedForm(options),
     compact,
   });
 }

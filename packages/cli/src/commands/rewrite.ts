@@ -7,6 +7,7 @@ import { combine, type FullReport, fusedModules, type NamedReport } from '../com
 import { commandLine } from '../command-line.js';
 import { parseCount } from '../count-argument.js';
 import { CommandError } from '../errors.js';
+import { type FormOptions, formOption, targetOption, typedForm } from '../form-options.js';
 import { displayName, findModels, type ModelSet } from '../models.js';
 import { moduleSummary, moduleTable } from '../module-table.js';
 import { computeNorm } from '../norm-compute.js';
@@ -17,14 +18,12 @@ import { modelBytes, writeReports } from '../report-files.js';
 import { count } from '../table.js';
 import { type Progress, painter, type Surroundings, startProgress } from '../terminal.js';
 
-interface RewriteCommandOptions extends OutputOptions {
+interface RewriteCommandOptions extends OutputOptions, FormOptions {
   readonly report?: string;
   readonly html?: string;
   readonly verify?: boolean;
   readonly require?: number;
   readonly scale: 'auto' | 'stored' | 'runtime';
-  readonly form: 'linear' | 'compose';
-  readonly target: 'auto' | 'cpu' | 'cuda';
   readonly compact?: boolean;
 }
 
@@ -43,16 +42,8 @@ export const registerRewrite: Register = (program, surroundings) => {
         .choices(['auto', 'stored', 'runtime'])
         .default('auto'),
     )
-    .addOption(
-      new Option('--form <FORM>', 'one operator, or one beside the visible base MatMul')
-        .choices(['linear', 'compose'])
-        .default('linear'),
-    )
-    .addOption(
-      new Option('--target <DEVICE>', 'device that bfloat16 function bodies are written for')
-        .choices(['auto', 'cpu', 'cuda'])
-        .default('auto'),
-    )
+    .addOption(formOption())
+    .addOption(targetOption())
     .option('--compact', 'write only the weights that are still used')
     .addOption(jsonOption())
     .action((model: string, out: string, options: RewriteCommandOptions) => rewrite(model, out, options, surroundings));
@@ -158,15 +149,14 @@ function closingLine(report: FullReport, out: string): string {
 }
 
 function typedCommand(model: string, out: string, options: RewriteCommandOptions): string {
-  const { report, html, verify, require: required, scale, form, target, compact } = options;
+  const { report, html, verify, require: required, scale, compact } = options;
   return commandLine('rewrite', [model, out], {
     report,
     html,
     verify,
     require: required,
     scale: scale === 'auto' ? undefined : scale,
-    form: form === 'linear' ? undefined : form,
-    target: target === 'auto' ? undefined : target,
+    ...typedForm(options),
     compact,
   });
 }

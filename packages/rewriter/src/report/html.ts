@@ -139,7 +139,7 @@ function sizeTile({ totals }: RewriteReport, { bytes }: PageContext): Markup {
 }
 
 function errorTile(errors: readonly ModuleErrors[]): Markup {
-  if (errors.length === 0) return tile('Worst module error', '–', 'not measured; rewrite with --verify');
+  if (errors.length === 0) return tile('Worst module error', '–', 'not measured; run it with --verify');
   const worst = errors.reduce((a, b) => (ratio(b) > ratio(a) || Number.isNaN(ratio(b)) ? b : a));
   return tile(
     'Worst module error',

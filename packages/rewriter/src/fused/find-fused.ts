@@ -15,6 +15,7 @@ import { isStandard, type MatrixTrace, plain, traceMatrix, transposedTrace, unca
 import { floatType } from '../tensors/elements.js';
 import type { FloatTensor, StoredTensor } from '../tensors/stored-tensor.js';
 import {
+  baseWeight,
   chainOf,
   type FusedBase,
   type FusedBias,
@@ -148,14 +149,20 @@ class Reader {
     parts: Pick<FusedModule, 'kind' | 'base' | 'loraA' | 'loraB'> & { readonly g: string; readonly bias: string },
   ): MatchResult<FusedModule> {
     const { kind, base, loraA, loraB, g, bias } = parts;
-    const gain = this.#gain(g, node);
-    if (!gain.matched) return gain;
     const [rank, inFeatures] = sizes(loraA);
     const [outFeatures, rankOfB] = sizes(loraB);
-    const weight = base.kind === 'adapted' ? undefined : sizes(base.weight);
-    const fits = rank === rankOfB && (weight === undefined || (weight[0] === outFeatures && weight[1] === inFeatures));
-    if (!fits) return mismatch('the sizes of W, A and B do not fit', node);
-    const scaling = node.attribute.find((attribute) => attribute.name === 'scaling')?.f ?? 1;
+    const weight = base.kind === 'adapted' ? baseWeight(base.module) : base.weight;
+    const [rows, columns] = sizes(weight);
+    if (rank !== rankOfB || rows !== outFeatures || columns !== inFeatures) {
+      return mismatch('the sizes of W, A and B do not fit', node);
+    }
+    const gain = this.#gain(g, node, [weight, loraA, loraB]);
+    if (!gain.matched) return gain;
+    const perChannel = gain.value.kind === 'stored' ? gain.value.tensor : gain.value.magnitude;
+    if (perChannel.dims.reduce((product, size) => product * size, 1) !== outFeatures) {
+      return mismatch(`"${perChannel.name}" does not have a value for each of ${outFeatures} channels`, node);
+    }
+    const scaling = scalingOf(node);
     return matched({
       node,
       scope: this.scope,
@@ -223,13 +230,28 @@ class Reader {
     return matched({ tensor, transposed: trace.sourceTransposed ? 1 : 0, id: this.#id(trace.source) });
   }
 
-  #gain(value: string, node: NodeProto): MatchResult<FusedGain> {
+  #gain(value: string, node: NodeProto, matrices: readonly FusedMatrix[]): MatchResult<FusedGain> {
     const source = plain(this.facts, value);
     const tensor = this.#float(source);
     if (tensor !== undefined) return matched({ kind: 'stored', tensor, id: this.#id(source) });
-    const scale = this.facts.producer(plain(this.facts, value));
+    const scale = this.facts.producer(source);
     if (scale?.domain !== DORA_DOMAIN || scale.opType !== 'DoraScale') {
       return mismatch(`g "${value}" is neither a constant nor computed by DoraScale`, node);
+    }
+    if (scalingOf(scale) !== scalingOf(node)) return mismatch('g is computed with another scaling', scale);
+    for (const [index, flag] of ['transW', 'transA', 'transB'].entries()) {
+      const read = this.#matrix(
+        orientedTrace(
+          traceMatrix(this.facts, withoutReshape(this.facts, scale.input[index] ?? '')),
+          intAttribute(scale, flag) === 1,
+        ),
+        scale,
+      );
+      if (!read.matched) return read;
+      const { id, transposed } = matrices[index]!;
+      if (read.value.id !== id || read.value.transposed !== transposed) {
+        return mismatch(`g is computed from "${scale.input[index]}", which the layer does not use`, scale);
+      }
     }
     const vector = vectorSource(this.facts, scale.input[3] ?? '');
     const magnitude = this.#float(vector);
@@ -342,9 +364,15 @@ function inputSource(facts: MatchScope, start: string): string {
   return value;
 }
 
-/** A stored vector behind reshapes and casts that lose nothing. */
-function vectorSource(facts: MatchScope, value: string): string {
+/** A value in front of a Reshape, behind what does not change it. */
+function withoutReshape(facts: MatchScope, value: string): string {
   const source = unwiden(facts, value);
   const node = facts.producer(source);
-  return node !== undefined && isStandard(node, 'Reshape') ? unwiden(facts, node.input[0] ?? '') : source;
+  return node !== undefined && isStandard(node, 'Reshape') ? (node.input[0] ?? '') : value;
 }
+
+/** A stored vector behind reshapes and casts that lose nothing. */
+const vectorSource = (facts: MatchScope, value: string) => unwiden(facts, withoutReshape(facts, value));
+
+/** The attribute that every operator has. */
+const scalingOf = ({ attribute }: NodeProto) => attribute.find(({ name }) => name === 'scaling')?.f ?? 1;

@@ -1,12 +1,26 @@
 // Each kernel against the function body of the same name: one node, one set of inputs, with the library and without.
 import { encodeModel } from '@ort-dora/onnx';
-import { type FloatType, makeOperatorModel, type OperatorForm, operatorSignature } from '@ort-dora/rewriter';
+import {
+  type BankPlace,
+  type FloatType,
+  isBankForm,
+  makeOperatorModel,
+  type OperatorForm,
+  type OperatorValue,
+  operatorSignature,
+} from '@ort-dora/rewriter';
 import { createSession, type TensorData } from '@ort-dora/runtime';
 import { describe, expect, it } from 'vitest';
 import { opsLibraryPath } from '../index.js';
 
 const [rows, inputs, outputs, rank] = [5, 70, 45, 6];
 const scaling = 0.75;
+// A bank of three slots; runs of one row each, two of them side by side in one slot, and one without an adapter.
+const place: BankPlace = { offsetA: 3, offsetB: 3 + rank * inputs, offsetG: 1, maxRank: rank };
+const [ranks, slots] = [
+  [rank, 4, 1],
+  [2, 0, 0, -1, 1],
+];
 
 // Two results that round differently: a few units of the type's last place, relative to the largest value.
 const TOLERANCE: Readonly<Record<FloatType, number>> = { float32: 2e-6, float16: 3e-3, bfloat16: 2e-2 };
@@ -41,11 +55,21 @@ describe.skipIf(opsLibraryPath() === undefined)('kernel and function body agree'
       }
     }
     it(`DoraComposeGrad ${base} ${adapter}`, () => compare({ op: 'DoraComposeGrad', base, lora: adapter }, base));
+    for (const bias of [false, true]) {
+      const form: OperatorForm = { op: 'DoraLinearBank', base, adapter, transW: bias ? 1 : 0, bias };
+      it(`DoraLinearBank ${base} ${adapter} bias ${bias}`, () => compare(form, base));
+    }
+    for (const bias of ['none', 'separate', 'inBase'] as const) {
+      const form: OperatorForm = { op: 'DoraComposeBank', base, adapter, bias };
+      it(`DoraComposeBank ${base} ${adapter} bias ${bias}`, () => compare(form, base));
+    }
   }
 });
 
 async function compare(form: OperatorForm, type: FloatType): Promise<void> {
-  const model = encodeModel(makeOperatorModel(form, { opset: 18, target: 'cpu', scaling }));
+  const model = encodeModel(
+    makeOperatorModel(form, { opset: 18, target: 'cpu', ...(isBankForm(form) ? { place } : { scaling }) }),
+  );
   const feeds = Object.fromEntries(
     operatorSignature(form).inputs.map((input, i) => [input.name, feed(form, input, i)]),
   );
@@ -72,16 +96,17 @@ async function compare(form: OperatorForm, type: FloatType): Promise<void> {
 }
 
 /** Values that vary by input and position, of the shape that the form gives the input. */
-function feed(
-  form: OperatorForm,
-  input: { readonly name: string; readonly type: FloatType },
-  seed: number,
-): TensorData {
+function feed(form: OperatorForm, input: OperatorValue, seed: number): TensorData {
+  if (input.type === 'int32') {
+    const values = input.name === 'rank' ? ranks : slots;
+    return { type: 'int32', data: Int32Array.from(values), dims: [values.length] };
+  }
   const dims = shape(form, input.name);
-  const around = input.name === 'g' || input.name === 'm' ? 1 : 0;
+  const around = ['g', 'm', 'gains', 'scaling'].includes(input.name) ? 1 : 0;
   const values = Float32Array.from({ length: dims.reduce((count, dim) => count * dim, 1) }, (_, i) => {
     return around + 0.3 * Math.sin(1.7 * i + 12.9 * seed + 0.3 * i * seed);
   });
+  if (input.name === 'bank') clearBeyondRanks(values);
   return { type: input.type, data: stored(values, input.type), dims };
 }
 
@@ -100,8 +125,25 @@ function shape(form: OperatorForm, name: string): readonly number[] {
     case 'lora':
     case 'dy':
       return form.op === 'DoraCompose' && form.channels.axis === 1 ? [2, outputs, 3, rows] : [rows, outputs];
+    case 'bank':
+      return [ranks.length, rowElements];
+    case 'gains':
+      return [ranks.length, place.offsetG + outputs];
+    case 'scaling':
+      return [ranks.length];
     default:
       return [outputs];
+  }
+}
+
+const rowElements = place.offsetB + outputs * rank;
+
+/** A and B of a bank are zero beyond the rank of the adapter: kernels stop there, bodies do not. */
+function clearBeyondRanks(bank: Float32Array): void {
+  for (const [slot, used] of ranks.entries()) {
+    const row = bank.subarray(slot * rowElements, (slot + 1) * rowElements);
+    row.fill(0, place.offsetA + used * inputs, place.offsetB);
+    for (let at = place.offsetB; at < rowElements; at += rank) row.fill(0, at + used, at + rank);
   }
 }
 

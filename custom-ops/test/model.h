@@ -38,7 +38,7 @@ class Message {
   std::string bytes_;
 };
 
-enum ElementType { kFloat = 1, kInt64 = 7, kFloat16 = 10, kDouble = 11, kBFloat16 = 16 };
+enum ElementType { kFloat = 1, kInt32 = 6, kInt64 = 7, kFloat16 = 10, kDouble = 11, kBFloat16 = 16 };
 
 struct Value {
   std::string name;

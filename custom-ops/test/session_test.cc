@@ -365,5 +365,103 @@ TEST(Session, AnOlderRuntimeIsRefusedWithItsVersion) {
   EXPECT_NE(status.GetErrorMessage().find("needs ONNX Runtime 1.23 or newer, this is 1.20.0"), std::string::npos) << status.GetErrorMessage();
 }
 
+// ---- Banks ----------------------------------------------------------------------------------------------------------
+
+// x [batch,tokens,6] in runs, W [4,6], 3 slots of up to rank 2: A at 1, B at 13 in rows of 21 elements, g at 2 in rows of 6.
+const std::vector<Value> kBankInputs = {{"x", kFloat, {"batch", "tokens", "6"}}, {"W", kFloat, {"4", "6"}}, {"bank", kFloat, {"3", "21"}},
+                                        {"gains", kFloat, {"3", "6"}},           {"scaling", kFloat, {"3"}}, {"rank", kInt32, {"3"}},
+                                        {"slot", kInt32, {"runs"}},              {"bias", kFloat, {"4"}}};
+const Node kLinearBank = {"DoraLinearBank",
+                          {"x", "W", "bank", "gains", "scaling", "rank", "slot", "bias"},
+                          {"y"},
+                          {{"offset_a", 1}, {"offset_b", 13}, {"offset_g", 2}, {"max_rank", 2}}};
+
+Node WithInt(Node node, const std::string& name, int64_t value) {
+  for (auto& [key, old] : node.ints) {
+    if (key == name) old = value;
+  }
+  return node;
+}
+
+// Runs kLinearBank on the given slots and ranks; s is ½ and g is 2 for all, every other number 1.
+std::vector<Ort::Value> RunBank(Ort::Session& session, const std::vector<int32_t>& slot, const std::vector<int32_t>& rank) {
+  const Ort::MemoryInfo memory("Cpu", OrtDeviceAllocator, 0, OrtMemTypeDefault);
+  std::vector<float> x(2 * 3 * 6, 1), w(24, 1), bank(3 * 21, 1), gains(3 * 6, 2), scaling(3, 0.5f), bias(4, 1);
+  std::vector<int32_t> slots = slot, ranks = rank;
+  const auto tensor = [&](auto& data, std::vector<int64_t> dims) {
+    return Ort::Value::CreateTensor(memory, data.data(), data.size(), dims.data(), dims.size());
+  };
+  std::vector<Ort::Value> values;
+  values.push_back(tensor(x, {2, 3, 6})), values.push_back(tensor(w, {4, 6})), values.push_back(tensor(bank, {3, 21}));
+  values.push_back(tensor(gains, {3, 6})), values.push_back(tensor(scaling, {3})), values.push_back(tensor(ranks, {3}));
+  values.push_back(tensor(slots, {static_cast<int64_t>(slots.size())})), values.push_back(tensor(bias, {4}));
+  const char* names[] = {"x", "W", "bank", "gains", "scaling", "rank", "slot", "bias"};
+  const char* outputs[] = {"y"};
+  return session.Run(Ort::RunOptions(), names, values.data(), values.size(), outputs, 1);
+}
+
+TEST(Session, BanksRunAndInferTheirShapes) {
+  Ort::Session linear = Load(Model({kLinearBank}, kBankInputs, {kY}));
+  EXPECT_EQ(Symbols(linear), (std::vector<std::string>{"batch", "tokens", "4"}));
+  const std::vector<Ort::Value> y = RunBank(linear, {2, -1, 0}, {2, 7, 1});  // the rank of a slot that is not in use does not matter
+  ASSERT_EQ(y[0].GetTensorTypeAndShapeInfo().GetShape(), (std::vector<int64_t>{2, 3, 4}));
+  // x·Wᵀ is 6, and each rank adds s·6: g·(6 + 3) + 1, 6 + 1, g·(6 + 2·3) + 1. Two tokens are a run.
+  const float expected[] = {19, 19, 7, 7, 25, 25};  // of each token
+  for (size_t i = 0; i < 24; ++i) EXPECT_EQ(y[0].GetTensorData<float>()[i], expected[i / 4]) << i;
+
+  Node node = kLinearBank;
+  node.op = "DoraComposeBank";
+  node.inputs[1] = "base";
+  std::vector<Value> inputs = kBankInputs;
+  inputs[1] = {"base", kFloat, {"batch", "tokens", "4"}};
+  Ort::Session compose = Load(Model({node}, inputs, {kY}));
+  EXPECT_EQ(Symbols(compose), (std::vector<std::string>{"batch", "tokens", "4"}));
+}
+
+TEST(Session, WrongBanksAreRefusedWhenLoaded) {
+  Node unplaced = kLinearBank;
+  unplaced.ints.erase(unplaced.ints.begin());
+  const BadModel models[] = {
+      {kBankInputs, unplaced, "attribute offset_a (int, required)"},
+      {kBankInputs, WithInt(kLinearBank, "offset_a", -1), "attribute offset_a: expected 0 or more, got -1"},
+      {kBankInputs, WithInt(kLinearBank, "max_rank", 0), "attribute max_rank: expected 1 or more, got 0"},
+      {kBankInputs, WithInt(kLinearBank, "offset_a", 10), "attribute offset_a: A of [2,6] at 10 reaches beyond the rows of bank, of 21"},
+      {kBankInputs, WithInt(kLinearBank, "offset_b", 14), "attribute offset_b: B of [4,2] at 14 reaches beyond the rows of bank, of 21"},
+      {kBankInputs, WithInt(kLinearBank, "offset_b", INT64_MAX), "attribute offset_b: B of [4,2]"},
+      {kBankInputs, WithInt(kLinearBank, "offset_g", 3), "attribute offset_g: g of [1,4] at 3 reaches beyond the rows of gains, of 6"},
+      {kBankInputs, WithInt(kLinearBank, "max_rank", INT64_MAX), "attribute offset_a: A of [9223372036854775807,6] at 1 reaches beyond"},
+      {With(kBankInputs, 3, kFloat, {"4", "6"}), kLinearBank, "input gains: expected [slots,channels], got [4,6] (slots is 3 in bank)"},
+      {With(kBankInputs, 5, kInt64, {"3"}), kLinearBank, "input rank: expected int32, got int64"},
+      {With(kBankInputs, 6, kFloat, {"runs"}), kLinearBank, "input slot: expected int32, got float32"},
+      {With(kBankInputs, 2, kFloat16, {"3", "21"}), kLinearBank, "input bank: expected float32 as x is, got float16"},
+  };
+  for (const BadModel& bad : models) {
+    const std::string error = LoadError(Model({bad.node}, bad.inputs, {kY}));
+    EXPECT_NE(error.find("ort.dora DoraLinearBank: " + bad.message), std::string::npos) << error << "\nexpected: " << bad.message;
+  }
+}
+
+TEST(Session, WrongSlotsAreRefusedWhenRun) {
+  Ort::Session session = Load(Model({kLinearBank}, kBankInputs, {kY}));
+  const auto error = [&](const std::vector<int32_t>& slot, const std::vector<int32_t>& rank) -> std::string {
+    try {
+      RunBank(session, slot, rank);
+    } catch (const Ort::Exception& exception) {
+      return exception.what();
+    }
+    return "no error";
+  };
+  const auto expect = [](const std::string& got, const std::string& expected) {
+    EXPECT_NE(got.find("ort.dora DoraLinearBank: input " + expected), std::string::npos) << got;
+  };
+  expect(error({0, 3}, {1, 1, 1}), "slot: element 1 is 3, expected one of the 3 slots of bank, or -1 for none");
+  expect(error({-2}, {1, 1, 1}), "slot: element 0 is -2, expected");
+  expect(error({INT32_MAX}, {1, 1, 1}), "slot: element 0 is 2147483647, expected");
+  expect(error({0, 1, 2, 0}, {1, 1, 1}), "slot: expected a number of runs that divides the 6 rows of x, got 4");
+  expect(error({}, {1, 1, 1}), "slot: expected a number of runs that divides the 6 rows of x, got 0");
+  expect(error({1}, {1, 3, 1}), "rank: element 1 is 3, expected 0 to max_rank, which is 2");
+  expect(error({1}, {1, -1, 1}), "rank: element 1 is -1, expected 0 to max_rank, which is 2");
+}
+
 }  // namespace
 }  // namespace ort_dora

@@ -74,6 +74,48 @@ struct DoraComposeGradProblem {
   float scaling = 1;
 };
 
+// The adapters of many users, one a slot: every slot has a row of the bank and a row of the gains, in which those of one
+// module lie at fixed offsets (in elements): A [max_rank,in], B [out,max_rank], zero where the adapter's rank is less, and
+// g [out]. The rows of x are `runs` equal consecutive runs; run i takes the adapter in slot[i], −1: none.
+//
+// Callers guarantee runs ≥ 1 and a divisor of the rows, −1 ≤ slot[i] < slots, 0 ≤ rank ≤ max_rank for those slots, and that A,
+// B and g lie within their rows.
+struct AdapterBank {
+  const void* bank = nullptr;  // [slots, row_elements]
+  const float* gains = nullptr;  // [slots, row_gains]
+  const float* scaling = nullptr;  // [slots]
+  const int32_t* rank = nullptr;  // [slots]
+  const int32_t* slot = nullptr;  // [runs]
+  DType dtype = DType::kFloat32;  // of the bank
+  int64_t slots = 0, row_elements = 0, row_gains = 0, runs = 1;
+  int64_t offset_a = 0, offset_b = 0, offset_g = 0, max_rank = 0;
+};
+
+// y = g·(x·Wᵀ + s·(x·Aᵀ)·Bᵀ) + bias with the adapter of each row's run, x·Wᵀ + bias where it has none. What a run gets
+// depends on its own rows and slot alone, bit for bit, whatever runs are beside it.
+struct DoraLinearBankProblem {
+  const void* x = nullptr;
+  Matrix W;
+  AdapterBank adapters;
+  const void* bias = nullptr;  // [out] or absent
+  void* y = nullptr;
+  DType dtype = DType::kFloat32;  // of x, bias and y; W has it too
+  int64_t rows = 0;
+};
+
+// DoraCompose over base [rows,out] and lora = (x·Aᵀ)·Bᵀ with the adapter of each row's run; base (+ bias) where it has none.
+// Runs do not depend on one another, as above.
+struct DoraComposeBankProblem {
+  const void* x = nullptr;
+  const void* base = nullptr;
+  AdapterBank adapters;
+  const void* bias = nullptr;
+  void* out = nullptr;
+  DType dtype = DType::kFloat32;  // of x, base, bias and out
+  int64_t rows = 0, in = 0, channels = 0;
+  bool base_has_bias = false;
+};
+
 // The operators compiled for one instruction set.
 struct CpuKernels {
   const char* isa;  // "avx512", "avx2" or "portable"
@@ -81,6 +123,8 @@ struct CpuKernels {
   void (*dora_compose)(const DoraComposeProblem&, Parallel&);
   void (*dora_linear)(const DoraLinearProblem&, Parallel&);
   void (*dora_compose_grad)(const DoraComposeGradProblem&, Parallel&);
+  void (*dora_linear_bank)(const DoraLinearBankProblem&, Parallel&);
+  void (*dora_compose_bank)(const DoraComposeBankProblem&, Parallel&);
 };
 
 // Those this processor can run, the fastest first; never empty. ORT_DORA_ISA=portable|avx2|avx512 in the environment

@@ -21,8 +21,12 @@ void DoraScale(const DoraScaleProblem&, Parallel&);
 void DoraCompose(const DoraComposeProblem&, Parallel&);
 void DoraLinear(const DoraLinearProblem&, Parallel&);
 void DoraComposeGrad(const DoraComposeGradProblem&, Parallel&);
+void DoraLinearBank(const DoraLinearBankProblem&, Parallel&);
+void DoraComposeBank(const DoraComposeBankProblem&, Parallel&);
 
-CpuKernels Kernels(const char* isa) { return {isa, &DoraScale, &DoraCompose, &DoraLinear, &DoraComposeGrad}; }
+CpuKernels Kernels(const char* isa) {
+  return {isa, &DoraScale, &DoraCompose, &DoraLinear, &DoraComposeGrad, &DoraLinearBank, &DoraComposeBank};
+}
 
 }  // namespace HWY_NAMESPACE
 }  // namespace ort_dora

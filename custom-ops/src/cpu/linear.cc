@@ -1,4 +1,4 @@
-// Compiles the kernels of include/ort_dora/cpu/linear-inl.h once for each instruction set.
+// Compiles the kernels of linear-inl.h and linear_bank-inl.h once for each instruction set.
 #include "cpu/targets.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -6,3 +6,4 @@
 #include <hwy/foreach_target.h>
 
 #include "ort_dora/cpu/linear-inl.h"
+#include "ort_dora/cpu/linear_bank-inl.h"

@@ -80,8 +80,20 @@ OrtStatus* AsStatus(const OpDefinition& op, F&& work) {
 template <class GetFloat, class GetInt>
 Attributes ReadAttributes(const OpDefinition& op, GetFloat get_float, GetInt get_int) {
   Attributes attributes;
-  if (const Ort::Status status{get_float("scaling", &attributes.scaling)}; !status.IsOK()) {
-    throw InputError("attribute scaling (float, required): " + status.GetErrorMessage());
+  if (op.has_scaling) {
+    if (const Ort::Status status{get_float("scaling", &attributes.scaling)}; !status.IsOK()) {
+      throw InputError("attribute scaling (float, required): " + status.GetErrorMessage());
+    }
+  }
+  for (const SizeAttribute& size : op.sizes) {
+    int64_t& value = attributes.*size.field;
+    if (const Ort::Status status{get_int(size.name, &value)}; !status.IsOK()) {
+      throw InputError("attribute " + std::string(size.name) + " (int, required): " + status.GetErrorMessage());
+    }
+    if (value < size.least) {
+      throw InputError("attribute " + std::string(size.name) + ": expected " + std::to_string(size.least) + " or more, got " +
+                       std::to_string(value));
+    }
   }
   // The runtime tells an absent attribute from one of another type only by the read of the other type.
   const auto optional_int = [&](const char* name, int64_t otherwise) {
@@ -359,6 +371,10 @@ Types CpuOp::Resolve(const std::vector<ONNXTensorElementDataType>& inputs) const
     const std::optional<DType> got = ToDType(inputs[i]);
     if (parameter == Type::kFloat32) {
       if (got != DType::kFloat32) refuse(i, "float32");
+      continue;
+    }
+    if (parameter == Type::kInt32) {
+      if (inputs[i] != ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32) refuse(i, "int32");
       continue;
     }
     const auto [decided, first] = deciding.emplace(parameter, i);

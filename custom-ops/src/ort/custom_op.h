@@ -9,8 +9,8 @@
 
 namespace ort_dora {
 
-// The dtype of an input or output: one of the node's type parameters, or float32. U and M are T or float32.
-enum class Type { kT, kU, kM, kFloat32 };
+// The dtype of an input or output: one of the node's type parameters, float32, or (inputs only) int32. U and M are T or float32.
+enum class Type { kT, kU, kM, kFloat32, kInt32 };
 
 struct Port {
   const char* name;
@@ -28,15 +28,23 @@ struct Types {
 
 // Every attribute of the domain with its default; an operator reads those that it has.
 struct Attributes {
-  float scaling = 1;  // required
+  float scaling = 1;  // required where an operator has it
   bool transW = false, transA = false, transB = false;
   bool base_has_bias = false;
   int64_t axis = -1;
+  int64_t offset_a = 0, offset_b = 0, offset_g = 0, max_rank = 0;  // required where an operator has them
 };
 
 struct FlagAttribute {
   const char* name;
   bool Attributes::*field;
+};
+
+// A required int of at least `least`.
+struct SizeAttribute {
+  const char* name;
+  int64_t Attributes::*field;
+  int64_t least = 0;
 };
 
 struct Tensor {
@@ -78,6 +86,8 @@ struct OpDefinition {
   // each run. Throws InputError.
   std::vector<Shape> (*infer)(const Attributes&, const std::vector<Shape>& inputs);
   void (*compute)(const CpuKernels&, Run&);
+  std::vector<SizeAttribute> sizes = {};
+  bool has_scaling = true;
 };
 
 // An operator on the CPU provider, for nodes whose first input is of one element type, as ONNX Runtime takes it. It must
@@ -105,5 +115,7 @@ const OpDefinition& DoraScaleOp();
 const OpDefinition& DoraComposeOp();
 const OpDefinition& DoraLinearOp();
 const OpDefinition& DoraComposeGradOp();
+const OpDefinition& DoraLinearBankOp();
+const OpDefinition& DoraComposeBankOp();
 
 }  // namespace ort_dora

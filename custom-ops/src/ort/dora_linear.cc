@@ -28,9 +28,7 @@ void Compute(const CpuKernels& kernels, Run& run) {
   p.g = static_cast<const float*>(run.inputs[kG].data);
   p.bias = run.inputs[kBias].data;
   p.dtype = run.types.T;
-  p.rows = 1;
-  const Dims& x = run.shape(kX);
-  for (size_t i = 0; i + 1 < x.size(); ++i) p.rows *= x[i].size;
+  p.rows = RowsOf(run.shape(kX));
   p.scaling = attributes.scaling;
   p.y = run.output(0);
   kernels.dora_linear(p, run.parallel());

@@ -31,6 +31,8 @@ const std::vector<CpuOp*>& CpuOps() {
     add(DoraComposeOp(), {f32, f16, bf16});
     add(DoraLinearOp(), {f32, f16, bf16});
     add(DoraComposeGradOp(), {f32, f16, bf16});
+    add(DoraLinearBankOp(), {f32, f16, bf16});
+    add(DoraComposeBankOp(), {f32, f16, bf16});
     return all;
   }());
   return ops;

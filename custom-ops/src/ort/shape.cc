@@ -28,6 +28,12 @@ std::string ToString(const Dims& dims) {
   });
 }
 
+int64_t RowsOf(const Dims& dims) {
+  int64_t rows = 1;
+  for (size_t i = 0; i + 1 < dims.size(); ++i) rows *= dims[i].size;
+  return rows;
+}
+
 void ShapeCheck::Expect(std::string_view input, const Shape& shape, std::vector<std::string> labels, bool stored_reversed) {
   if (!shape.has_value()) return;
   if (stored_reversed) std::reverse(labels.begin(), labels.end());

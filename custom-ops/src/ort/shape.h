@@ -24,6 +24,9 @@ using Shape = std::optional<Dims>;
 
 std::string ToString(const Dims& dims);
 
+// The product of all sizes but the last, which are known.
+int64_t RowsOf(const Dims& dims);
+
 // An input that does not fit; the message names it, what was expected and what came.
 class InputError : public std::runtime_error {
  public:

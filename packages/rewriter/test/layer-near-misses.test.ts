@@ -1,5 +1,5 @@
 /** Layers that are DoRA but for one thing: each is left exactly as it is, with the reason. */
-import { encodeModel, makeNode } from '@ort-dora/onnx';
+import { encodeModel, makeNode, makeTensor } from '@ort-dora/onnx';
 import { describe, expect, it } from 'vitest';
 import { expectSameBytes } from './support/bytes.js';
 import { Edit } from './support/edits.js';
@@ -37,6 +37,8 @@ const CONVOLUTION: readonly Case[] = [
   ['another padding of A', (edit) => setConvolution(edit, A, 'pads', [0, 1, 2, 1]), /does not move/],
   ['another stride of A', (edit) => setConvolution(edit, A, 'strides', [1, 2]), /does not move/],
   ['another dilation of A', (edit) => setConvolution(edit, A, 'dilations', [1, 2]), /does not move/],
+  ['another kernel of A', (edit) => setDims(edit, A, [2n, 6n, 9n, 1n]), /do not fit/],
+  ['a B of more than points', (edit) => setDims(edit, B, [4n, 1n, 2n, 1n]), /do not fit/],
   ['a padded B', (edit) => setConvolution(edit, B, 'pads', [0, 0, 0, 0, 0, 1].slice(2)), /each point/],
   ['a B of strides', (edit) => setConvolution(edit, B, 'strides', [1, 2]), /each point/],
   ['a bias of A', (edit) => convolution(edit, A).input.push(edit.vector('bias', [1, 2])), /adds a bias/],
@@ -46,6 +48,7 @@ const CONVOLUTION: readonly Case[] = [
     (edit) => edit.setInput('/model/proj/default/Mul_1_output_0', 1, '/model/proj/base_layer/Conv_output_0'),
     /still holds the bias/,
   ],
+  ['a transposed convolution', (edit) => setOperator(edit, 'Conv', 'ConvTranspose'), /not the result of a convolution/],
   [
     'another base term',
     (edit) => edit.setInput('/model/proj/default/Sub_output_0', 0, '/model/proj/default/default_1/Conv_output_0'),
@@ -58,6 +61,10 @@ const CONVOLUTION: readonly Case[] = [
   ],
   ['a bias subtracted along the last axis', (edit) => subtractVector(edit), /is not \[1, 4, 1…\]/],
   ['a magnitude along the last axis', (edit) => reshapeMagnitude(edit), /is not \[1, 4, 1…\]|not known/],
+];
+
+const POINTWISE: readonly Case[] = [
+  ["B·A in a shape that is not W's", (edit) => reshapeDelta(edit, [4n, 1n, 6n, 1n]), /W's shape/],
 ];
 
 const RECOMPUTED: readonly Case[] = [
@@ -78,6 +85,10 @@ const RECOMPUTED: readonly Case[] = [
 const EMBEDDING: readonly Case[] = [
   ['the norm of another W', (edit) => changeReader(edit, WEIGHT, 'Transpose'), /W .* not proved/],
   ['other rows for the adapter', (edit) => edit.insert(last(edit, 'Gather').output[0]!, 1, 'Abs'), /the adapter reads/],
+  ['a difference', (edit) => setLast(edit, 'Add', 'Sub'), /expected an Add|not used by a composition/],
+  ['the base over g', (edit) => setLast(edit, 'Mul', 'Div'), /sum is not base/],
+  ['the adapter times m', (edit) => edit.insert(last(edit, 'Add').output[0]!, 1, 'Mul', [MAGNITUDE]), /one g/],
+  ['elements looked up', (edit) => setOperator(edit, 'Gather', 'GatherElements'), /not looked up/],
   ['columns looked up', (edit) => edit.setAttribute(last(edit, 'Gather').output[0]!, 'axis', { int: 1 }), /rows/],
   ['another s in the norm', (edit) => edit.setInput(SCALED_DELTA, 1, edit.scalar('s', 2)), /scaled by/],
   ['two different g', (edit) => edit.insert('/model/proj/Mul_output_0', 0, 'Abs'), /one g/],
@@ -106,6 +117,7 @@ const FLATTENED: readonly Case[] = [
 
 describe.each([
   ['conv2d_legacy_peft0.21', CONVOLUTION],
+  ['conv2d_pointwise_dilated_legacy_peft0.21', POINTWISE],
   ['conv2d_legacy_peft0.11', RECOMPUTED],
   ['embedding_legacy_peft0.21', EMBEDDING],
   ['embedding_scaled_legacy_peft0.21', SCALED],
@@ -118,6 +130,14 @@ describe.each([
     expect(report.modules).toMatchObject([{ status: 'skipped', reason: expect.stringMatching(reason) }]);
     expectSameBytes(encodeModel(result), encodeModel(model));
   });
+});
+
+it.each(['conv2d_legacy', 'embedding_legacy'])('%s that multiplies by the norm is none', async (name) => {
+  const model = layerModel(`${name}_peft0.21`);
+  setOperator(new Edit(model), 'Div', 'Mul');
+  const { model: result, report } = await rewritten(model);
+  expect(report.modules).toEqual([]);
+  expectSameBytes(encodeModel(result), encodeModel(model));
 });
 
 const nodesOf = (edit: Edit, opType: string) => edit.graph.node.filter((node) => node.opType === opType);
@@ -143,12 +163,26 @@ function setOperator(edit: Edit, from: string, to: string): void {
   nodesOf(edit, from)[0]!.opType = to;
 }
 
+function setLast(edit: Edit, from: string, to: string): void {
+  last(edit, from).opType = to;
+}
+
 function setInts(edit: Edit, opType: string, name: string, ints: readonly number[]): void {
   edit.setAttribute(nodesOf(edit, opType)[0]!.output[0]!, name, { ints });
 }
 
+function setDims(edit: Edit, tensor: string, dims: bigint[]): void {
+  edit.tensor(tensor).dims = dims;
+}
+
 function setConvolution(edit: Edit, weight: string, name: string, ints: readonly number[]): void {
   edit.setAttribute(convolution(edit, weight).output[0]!, name, { ints });
+}
+
+function reshapeDelta(edit: Edit, shape: readonly bigint[]): void {
+  const target = edit.node('/model/proj/default/Reshape_2_output_0');
+  edit.graph.initializer.push(makeTensor('shape', 7, [shape.length], BigInt64Array.from(shape)));
+  target.input[1] = 'shape';
 }
 
 /** A third input of the Gemm; the exporter writes `beta = 0` where there is none. */

@@ -5,6 +5,7 @@ export {
   type AttachProgress,
   attachAdapter,
 } from './attach/attach-model.js';
+export { type BankWeights, openBankWeights } from './attach/bank-weights.js';
 export {
   ADAPTER_CONFIG_METADATA,
   MODULES_METADATA,

@@ -4,18 +4,11 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import {
-  type AdapterTensor,
-  BANK_INPUTS,
-  BANK_LAYOUT_METADATA,
-  openAdapter,
-  parseBankLayout,
-} from '@ort-dora/adapters';
-import { decodeModel, getMetadata, openModel } from '@ort-dora/onnx';
+import { BANK_INPUTS, BANK_LAYOUT_METADATA, fillBankRow, openAdapter, parseBankLayout } from '@ort-dora/adapters';
+import { decodeModel, getMetadata } from '@ort-dora/onnx';
 import * as ort from 'onnxruntime-node';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { attachAdapter, attachBank, type BankOptions } from '../src/index.js';
-import { toFloat32 } from '../src/tensors/elements.js';
+import { attachBank, type BankOptions, openBankWeights } from '../src/index.js';
 import { readNpz, toNumbers } from './support/npz.js';
 import { relativeError } from './support/numbers.js';
 import { runModel } from './support/ort.js';
@@ -43,22 +36,6 @@ async function bankOf(base: string, options: Partial<BankOptions> = {}) {
   return { output, report: report!, model, layout: parseBankLayout(getMetadata(model, BANK_LAYOUT_METADATA)!, output) };
 }
 
-const floats = async ({ type, read }: AdapterTensor) => toFloat32(await read(), type);
-
-/** The gains that attaching the same adapter computes. */
-async function gainsOf(base: string, adapter: string): Promise<Map<string, Float32Array>> {
-  await using opened = await openAdapter(join(FIXTURES, 'adapters', adapter));
-  const output = join(folder, 'single.onnx');
-  await attachAdapter([{ input: baseOf(base), output }], opened);
-  await using file = await openModel(output);
-  const gains = new Map<string, Float32Array>();
-  for (const tensor of file.model.graph!.initializer) {
-    const path = /^(.*)\.dora_gain$/.exec(tensor.name ?? '')?.[1];
-    if (path !== undefined) gains.set(path, await file.readFloat32(tensor));
-  }
-  return gains;
-}
-
 describe.each([
   ['legacy', 'DoraLinearBank'],
   ['dynamo', 'DoraLinearBank'],
@@ -73,21 +50,17 @@ describe.each([
     expect(new Set(report.modules.map((module) => module.operator))).toEqual(new Set([operator]));
     expect(layout.modules.size).toBe(8);
 
-    const { slots, rowElements, gainElements, maxRank } = layout;
+    const { slots, rowElements, gainElements } = layout;
     const bank = new Float32Array(slots * rowElements).fill(0);
     const gains = new Float32Array(slots * gainElements).fill(1);
     await using adapter = await openAdapter(join(FIXTURES, 'adapters', 'dora'));
+    await using weights = await openBankWeights(output);
     const slot = 2;
-    const ofAdapter = await gainsOf(base, 'dora');
-    for (const [path, { loraA, loraB, rank }] of adapter.modules) {
-      const [, place] = [...layout.modules].find(([known]) => `.${path}`.endsWith(`.${known}`))!;
-      bank.set(await floats(loraA), slot * rowElements + place.offsetA);
-      const b = await floats(loraB);
-      for (let row = 0; row < place.outFeatures; row++) {
-        bank.set(b.subarray(row * rank, (row + 1) * rank), slot * rowElements + place.offsetB + row * maxRank);
-      }
-      gains.set(ofAdapter.get(path)!, slot * gainElements + place.offsetG);
-    }
+    const row = {
+      bank: bank.subarray(slot * rowElements, (slot + 1) * rowElements),
+      gains: gains.subarray(slot * gainElements, (slot + 1) * gainElements),
+    };
+    expect(await fillBankRow(adapter, layout, row, weights.gainOf)).toEqual({ scaling: 2, rank: 4 });
 
     const arrays = readNpz(join(FIXTURES, `${base}+dora.npz`));
     const x = arrays.get('x')!;
@@ -159,4 +132,12 @@ it('a model with a bank gets no second one', async () => {
 
 it.each([{ slots: 0 }, { maxRank: 0 }, { slots: 1.5 }])('refuses %o', async (sizes) => {
   await expect(bankOf('dynamo', sizes)).rejects.toThrow(RangeError);
+});
+
+it('weights of a model have no gain for a module that the bank has no operator for', async () => {
+  const { output } = await bankOf('dynamo', { targets: ['fc'] });
+  await using adapter = await openAdapter(join(FIXTURES, 'adapters', 'dora'));
+  await using weights = await openBankWeights(output);
+  const [module] = [...adapter.modules.values()].filter(({ path }) => path.endsWith('q_proj'));
+  await expect(weights.gainOf({ ...module!, magnitude: module!.magnitude! })).rejects.toThrow('has no bank operator');
 });

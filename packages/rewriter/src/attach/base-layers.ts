@@ -190,7 +190,8 @@ function storedMatrix(
   });
 }
 
-function storedWeight(facts: MatchScope, trace: MatrixTrace, constant: ConstantData): MatchResult<LayerWeight> {
+/** A weight that is stored as floating point, or dequantized from what is stored. */
+export function storedWeight(facts: MatchScope, trace: MatrixTrace, constant: ConstantData): MatchResult<LayerWeight> {
   const { value, source } = trace;
   const transposed = trace.transposed ? 1 : 0;
   const sourceTransposed = trace.sourceTransposed ? 1 : 0;

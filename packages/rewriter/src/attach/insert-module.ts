@@ -2,7 +2,6 @@
 
 import { intAttribute, intsAttribute, type NodeProto } from '@ort-dora/onnx';
 import type { ChannelAxis, DoraComposeForm, DoraLinearForm, FloatType } from '../functions/form.js';
-import type { NormRequest } from '../norm/norm.js';
 import { RewriteError } from '../rewrite/error.js';
 import { floatType } from '../tensors/elements.js';
 import { float32Tensor } from '../tensors/make.js';
@@ -18,6 +17,7 @@ import {
   storedTensor,
 } from './insert-parts.js';
 import { insertReference } from './insert-reference.js';
+import { normRequest } from './norm-request.js';
 
 /** What was written for one layer of a module. */
 export interface InsertedLayer {
@@ -145,7 +145,7 @@ export function refuseUnsupported(path: string, layer: BaseLayer): void {
 
 /** m / ‖W + s·B·A‖ on the stored or dequantized W, or ones without m. */
 async function gainOf(context: InsertContext, module: AttachModule, layer: BaseLayer): Promise<Float32Array> {
-  const request = normRequest(module, layer, context.signal);
+  const request = normRequest(module, { ...layer.weight, kind: layer.kind }, context.signal);
   if (request === undefined) return new Float32Array(module.outFeatures).fill(1);
   const gain = await context.compute(request);
   if (gain.length === module.outFeatures) return gain;
@@ -153,37 +153,4 @@ async function gainOf(context: InsertContext, module: AttachModule, layer: BaseL
     'norm',
     `${module.path}: the norm has ${gain.length} elements, W ${module.outFeatures} outputs`,
   );
-}
-
-/**
- * The norm of a module: of a convolution over all but the output channels, of an embedding over the words (PEFT
- * `DoraConvLayer`, `DoraEmbeddingLayer`), so that all three are norms of rows of a matrix.
- */
-function normRequest(module: AttachModule, layer: BaseLayer, signal: AbortSignal | undefined): NormRequest | undefined {
-  const { path, scaling, rank, outFeatures, magnitude } = module;
-  if (magnitude === undefined) return undefined;
-  const { numbers, numbersTransposed } = layer.weight;
-  const inFeatures = numbers.dims.reduce((product, dim) => product * dim, 1) / outFeatures;
-  const flat = (tensor: FloatTensor, rows: number, columns: number): FloatTensor => ({
-    ...tensor,
-    dims: [rows, columns],
-  });
-  const transW = layer.kind === 'embedding' ? ((1 - numbersTransposed) as 0 | 1) : numbersTransposed;
-  const weight = transW === 1 ? flat(numbers, inFeatures, outFeatures) : flat(numbers, outFeatures, inFeatures);
-  const [loraA, loraB] = inOperatorType(weight.type, module.loraA, module.loraB) as [FloatTensor, FloatTensor];
-  return {
-    path,
-    weight,
-    loraA: flat(loraA, rank, inFeatures),
-    loraB: flat(loraB, outFeatures, rank),
-    magnitude: inOperatorType(weight.type, magnitude)[0]!,
-    transW,
-    transA: 0,
-    transB: 0,
-    scaling,
-    outFeatures,
-    inFeatures,
-    rank,
-    ...(signal === undefined ? {} : { signal }),
-  };
 }

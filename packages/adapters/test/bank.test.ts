@@ -75,7 +75,7 @@ describe('fillBankRow', () => {
     expect(slice(filled.bank, place.offsetA, 9)).toEqual([1, 2, 3, 4, 5, 6, 0, 0, 0]);
     expect(slice(filled.bank, place.offsetB, 12)).toEqual([1, 2, 0, 3, 4, 0, 5, 6, 0, 7, 8, 0]);
     expect(slice(filled.gains, place.offsetG, 4)).toEqual([0.5, 1.5, 2.5, 3.5]);
-    const sum = filled.bank.reduce((total, value) => total + value, 0);
+    const sum = Array.from(filled.bank).reduce((total, value) => total + value, 0);
     expect(sum).toBe(21 + 36);
     expect(filled.gains.filter((g) => g !== 1)).toHaveLength(4);
   });

@@ -34,7 +34,8 @@ export async function runOperator<F extends OperatorForm>(
 ): Promise<Record<string, Float32Array>> {
   const { transW, transA, transB } = { transA: 0, transB: 0, transW: 0, ...form };
   const flags: Readonly<Record<string, number>> = { W: transW, A: transA, B: transB };
-  const model = overFloat32(makeOperatorModel(form, { opset, target: 'cpu', ...attributes }), form);
+  const options = { opset, target: 'cpu', ...attributes } as Parameters<typeof makeOperatorModel<F>>[1];
+  const model = overFloat32(makeOperatorModel(form, options), form);
   const tensors = Object.entries(feeds).map(([name, { dims, values }]) => {
     const stored = flags[name] === 1 ? transposed(values, dims[0]!, dims[1]!) : values;
     const shape = flags[name] === 1 ? dims.toReversed() : dims;

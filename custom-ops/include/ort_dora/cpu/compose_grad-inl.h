@@ -17,10 +17,12 @@ HWY_BEFORE_NAMESPACE();
 namespace ort_dora {
 namespace HWY_NAMESPACE {
 
-// A task is kGradRows rows by kGradColumns channels. The sums of d_g do not depend on the number of threads: half precision in
-// float32 along a task's rows, then float64 over the tasks in order. Scratch: one double for every kGradRows elements.
+// A task is a strip of some rows by kGradColumns channels; there are at most kGradStrips strips of whole kGradRows. The sums of d_g do
+// not depend on the number of threads: half precision in float32 along kGradRows rows, then float64 in order. Scratch: a double for each
+// strip and channel.
 constexpr int64_t kGradRows = 64;
 constexpr int64_t kGradColumns = 1024;
+constexpr int64_t kGradStrips = 256;
 
 template <class T, class U>
 class GradBlock {
@@ -49,7 +51,7 @@ class GradBlock {
     if (sums_ == nullptr) return;
     hn::TFromD<D> lanes[E::kLanes];
     hn::StoreU(sum, D(), lanes);
-    for (size_t i = 0; i < count; ++i) sums_[c + static_cast<int64_t>(i)] = lanes[i];
+    for (size_t i = 0; i < count; ++i) sums_[c + static_cast<int64_t>(i)] += lanes[i];
   }
 
  private:
@@ -61,14 +63,18 @@ class GradBlock {
 template <class T, class U>
 void ComposeGrad(const DoraComposeGradProblem& p, Parallel& parallel) {
   const int64_t across = (p.channels + kGradColumns - 1) / kGradColumns;
-  const int64_t down = (p.rows + kGradRows - 1) / kGradRows;
+  const int64_t groups = (p.rows + kGradRows - 1) / kGradRows;
+  const int64_t height = std::max<int64_t>(1, (groups + kGradStrips - 1) / kGradStrips) * kGradRows;
+  const int64_t down = (p.rows + height - 1) / height;
   std::vector<double> partial(p.d_g == nullptr ? 0 : static_cast<size_t>(down * p.channels));
   parallel.For(across * down, [&](int64_t task) {
     const int64_t strip = task / across, first = task % across * kGradColumns;
-    const int64_t last = std::min(p.channels, first + kGradColumns);
-    const int64_t top = strip * kGradRows, bottom = std::min(p.rows, top + kGradRows);
-    const GradBlock<T, U> block(p, top, bottom, p.d_g == nullptr ? nullptr : partial.data() + strip * p.channels);
-    ForVectors<Elementwise<T>::kLanes>(first, last, [&](int64_t c, size_t count) ORT_DORA_INLINE { block.Column(c, count); });
+    const int64_t last = std::min(p.channels, first + kGradColumns), end = std::min(p.rows, (strip + 1) * height);
+    double* sums = p.d_g == nullptr ? nullptr : partial.data() + strip * p.channels;
+    for (int64_t top = strip * height; top < end; top += kGradRows) {
+      const GradBlock<T, U> block(p, top, std::min(end, top + kGradRows), sums);
+      ForVectors<Elementwise<T>::kLanes>(first, last, [&](int64_t c, size_t count) ORT_DORA_INLINE { block.Column(c, count); });
+    }
   });
   if (p.d_g == nullptr) return;
   for (int64_t c = 0; c < p.channels; ++c) {

@@ -2,11 +2,13 @@ import type { NodeProto } from '@ort-dora/onnx';
 import { type EmbeddingLayer, matchEmbeddingAdapter, matchEmbeddingLayer } from '../match/embedding-layer.js';
 import { type GainedSum, matchGainedSum } from '../match/gained-sum.js';
 import { deeper, type MatchResult, matched, mismatch } from '../match/result.js';
+import type { MatchScope } from '../match/scope.js';
 import { uncast } from '../match/trace.js';
 import type { Fusion, FusionContext } from './fusion.js';
 import {
   baseOutput,
   innermostLayer,
+  type LinearBase,
   type LinearGain,
   type LinearModule,
   linearModuleNames,
@@ -49,7 +51,7 @@ function matchEmbeddingModule(context: FusionContext, root: NodeProto): MatchRes
   const { scaling, adapterFactor } = splitScaling(sum.value, layer.scale, gain.value);
   return matched({
     root,
-    output: matchOutput(scope, root, scope.elementType(baseOutput(base.value))),
+    output: outputOf(scope, root, base.value, layer.scale),
     division: gain.value.kind === 'norm' ? gain.value.norm.division : undefined,
     composition: { ...sum.value, baseTerm: sum.value.base, excess: { kind: 'computed' }, scaling },
     base: base.value,
@@ -58,6 +60,16 @@ function matchEmbeddingModule(context: FusionContext, root: NodeProto): MatchRes
     gain: gain.value,
     adapterFactor,
   });
+}
+
+/**
+ * The result in the embedding's type; of a scaled embedding in half precision the sum in the adapter's wider type, since
+ * runtimes that scale in float32 on the way there would otherwise round twice.
+ */
+function outputOf(scope: MatchScope, root: NodeProto, base: LinearBase, scale: number): string {
+  const [sum = ''] = root.output;
+  const type = scope.elementType(baseOutput(base));
+  return scale !== 1 && scope.elementType(sum) !== type ? sum : matchOutput(scope, root, type);
 }
 
 /**

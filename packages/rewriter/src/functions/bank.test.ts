@@ -1,21 +1,11 @@
 import { encodeModel, makeTensor } from '@ort-dora/onnx';
 import { describe, expect, it } from 'vitest';
 import { matMul, relativeError, transposed } from '../../test/support/numbers.js';
-import { random, runOperator, type TestValue, value } from '../../test/support/operators.js';
+import { random, runOperator, type TestValue, TOLERANCE, TYPES, value } from '../../test/support/operators.js';
 import { optimizedOperators } from '../../test/support/ort.js';
 import { DATA_TYPE } from '../tensors/elements.js';
-import type { BankForm, FloatType } from './form.js';
+import type { BankForm } from './form.js';
 import { type BankPlace, makeOperatorModel, operatorFunction } from './function.js';
-
-/** Relative to the largest value: a few roundings of the type that the result is stored or multiplied in. */
-const TOLERANCE: Readonly<Record<FloatType, number>> = { float32: 2e-6, float16: 4e-3, bfloat16: 3e-2 };
-const TYPES = [
-  ['float32', 'float32'],
-  ['float16', 'float32'],
-  ['float16', 'float16'],
-  ['bfloat16', 'float32'],
-  ['bfloat16', 'bfloat16'],
-] as const;
 
 const [inputs, out, slots] = [10, 6, 4];
 // Other modules' adapters lie before, between and behind.

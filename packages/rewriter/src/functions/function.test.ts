@@ -1,26 +1,17 @@
 import { encodeModel, makeTensor } from '@ort-dora/onnx';
 import { describe, expect, it } from 'vitest';
 import { matMul, relativeError, transposed } from '../../test/support/numbers.js';
-import { random, runOperator, type TestValue, value } from '../../test/support/operators.js';
+import { random, runOperator, type TestValue, TOLERANCE, TYPES, value } from '../../test/support/operators.js';
 import { optimizedOperators } from '../../test/support/ort.js';
 import { DATA_TYPE } from '../tensors/elements.js';
 import type { FloatType, OperatorForm, Transposed } from './form.js';
 import { makeOperatorModel, operatorFunction } from './function.js';
 
-/** Relative to the largest value: a few roundings of the type that the result is stored or multiplied in. */
-const TOLERANCE: Readonly<Record<FloatType, number>> = { float32: 2e-6, float16: 4e-3, bfloat16: 3e-2 };
 const OPSETS = [11, 12, 13, 17, 18, 21];
 const FLAGS: readonly Transposed[] = [0, 1];
 const LAYOUTS = FLAGS.flatMap((transW) =>
   FLAGS.flatMap((transA) => FLAGS.map((transB) => ({ transW, transA, transB }))),
 );
-const TYPES = [
-  ['float32', 'float32'],
-  ['float16', 'float32'],
-  ['float16', 'float16'],
-  ['bfloat16', 'float32'],
-  ['bfloat16', 'bfloat16'],
-] as const;
 
 const out = 6;
 const inputs = 10;

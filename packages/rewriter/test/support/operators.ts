@@ -7,6 +7,18 @@ import { DATA_TYPE } from '../../src/tensors/elements.js';
 import { rounded, seeded, toBytes, transposed } from './numbers.js';
 import { runModel } from './ort.js';
 
+/** Relative to the largest value: a few roundings of the type that the result is stored or multiplied in. */
+export const TOLERANCE: Readonly<Record<FloatType, number>> = { float32: 2e-6, float16: 4e-3, bfloat16: 3e-2 };
+
+/** T and U of the operators. */
+export const TYPES = [
+  ['float32', 'float32'],
+  ['float16', 'float32'],
+  ['float16', 'float16'],
+  ['bfloat16', 'float32'],
+  ['bfloat16', 'bfloat16'],
+] as const;
+
 /** A tensor in one of the operators' types. */
 export interface TestValue {
   readonly type: FloatType;

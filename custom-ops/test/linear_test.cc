@@ -102,6 +102,20 @@ TEST_P(Linear, LongInnerDimension) {
   }
 }
 
+TEST_P(Linear, SizesOfWholeVectorsAndFewTokens) {
+  // Token counts around those at which kernels take turns; sizes that end within a tile.
+  uint32_t seed = 200;
+  for (const TypePair& types : kTypePairs) {
+    for (const int64_t rows : {1, 8, 9, 16, 17, 32, 33, 65}) {
+      Check({types, rows, 264, 136, 40, static_cast<int>(seed % 8), seed % 3 != 0, 1.5}, seed);
+      ++seed;
+    }
+    for (int layout = 0; layout < 8; ++layout) Check({types, 5, 1096, 88, 16, layout, true, 0.5}, seed++);
+    Check({types, 2, 40, 2048, 0, 1, true, 1.0}, seed++);
+    Check({types, 2, 40, 1024, 8, 0, false, 1.0}, seed++);
+  }
+}
+
 TEST_P(Linear, RandomShapes) {
   Random shape(11);
   for (uint32_t seed = 0; seed < 60; ++seed) {

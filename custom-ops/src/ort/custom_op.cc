@@ -178,7 +178,7 @@ void SetOutput(const OrtShapeInferContext* context, size_t index, DType dtype, c
   Ort::Status(api.ShapeInferContext_SetOutputTypeShape(context, index, raw)).IsOK();
 }
 
-OrtStatus* InferShapes(const CpuOp& op, const OrtShapeInferContext* context) {
+OrtStatus* InferShapes(const ProviderOp& op, const OrtShapeInferContext* context) {
   const OrtApi& api = Ort::GetApi();
   return AsStatus(op.definition, [&] {
     size_t count = 0;
@@ -207,8 +207,8 @@ OrtStatus* InferShapes(const CpuOp& op, const OrtShapeInferContext* context) {
 // A node of a loaded model.
 class Kernel {
  public:
-  Kernel(const CpuOp& op, const OrtKernelInfo* info)
-      : op_(op), attributes_(ReadAttributes(op.definition, info)), cpu_(SupportedCpuKernels().front()) {
+  Kernel(const ProviderOp& op, const OrtKernelInfo* info)
+      : op_(op), attributes_(ReadAttributes(op.definition, info)) {
     const Ort::ConstKernelInfo node(info);
     const std::vector<Port>& ports = op.definition.inputs;
     std::vector<Shape> shapes(ports.size());
@@ -243,16 +243,15 @@ class Kernel {
       if (!shapes[i].has_value() && !ports[i].optional) throw InputError("input " + std::string(ports[i].name) + ": missing");
     }
     Run run(context, types_, attributes_, std::move(inputs), op_.definition.infer(attributes_, shapes));
-    op_.definition.compute(cpu_, run);
+    op_.provider.compute(op_.definition, run);
   }
 
-  const CpuOp& op() const { return op_; }
+  const ProviderOp& op() const { return op_; }
 
  private:
-  const CpuOp& op_;
+  const ProviderOp& op_;
   const Attributes attributes_;
   Types types_;
-  const CpuKernels& cpu_;
 };
 
 }  // namespace
@@ -310,14 +309,15 @@ void* Run::output(size_t index) {
   return value ? value.GetTensorMutableRawData() : nullptr;
 }
 
-CpuOp::CpuOp(const OpDefinition& op_definition, std::vector<DType> dtypes, ONNXTensorElementDataType first)
-    : OrtCustomOp{}, definition(op_definition), dtypes_(std::move(dtypes)), first_(first) {
+ProviderOp::ProviderOp(const OpDefinition& op_definition, const Provider& op_provider, std::vector<DType> dtypes,
+                       ONNXTensorElementDataType first)
+    : OrtCustomOp{}, definition(op_definition), provider(op_provider), dtypes_(std::move(dtypes)), first_(first) {
   version = kOrtApiVersion;
-  GetName = [](const OrtCustomOp* op) { return static_cast<const CpuOp*>(op)->definition.name; };
-  GetExecutionProviderType = [](const OrtCustomOp*) { return "CPUExecutionProvider"; };
-  GetInputTypeCount = [](const OrtCustomOp* op) { return static_cast<const CpuOp*>(op)->definition.inputs.size(); };
+  GetName = [](const OrtCustomOp* op) { return static_cast<const ProviderOp*>(op)->definition.name; };
+  GetExecutionProviderType = [](const OrtCustomOp* op) { return static_cast<const ProviderOp*>(op)->provider.name; };
+  GetInputTypeCount = [](const OrtCustomOp* op) { return static_cast<const ProviderOp*>(op)->definition.inputs.size(); };
   GetInputType = [](const OrtCustomOp* op, size_t i) {
-    const auto& self = *static_cast<const CpuOp*>(op);
+    const auto& self = *static_cast<const ProviderOp*>(op);
     if (i == 0) return self.first_;
     // An output of any type gets that of the last input of any type: in DoraComposeGrad, U of lora.
     const std::vector<Port>& outputs = self.definition.outputs;
@@ -325,17 +325,17 @@ CpuOp::CpuOp(const OpDefinition& op_definition, std::vector<DType> dtypes, ONNXT
     return has_u && self.definition.inputs[i].type == Type::kFloat32 ? ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT : kAbsent;
   };
   GetInputCharacteristic = [](const OrtCustomOp* op, size_t i) {
-    return static_cast<const CpuOp*>(op)->definition.inputs[i].optional ? INPUT_OUTPUT_OPTIONAL : INPUT_OUTPUT_REQUIRED;
+    return static_cast<const ProviderOp*>(op)->definition.inputs[i].optional ? INPUT_OUTPUT_OPTIONAL : INPUT_OUTPUT_REQUIRED;
   };
   GetInputMemoryType = [](const OrtCustomOp*, size_t) { return OrtMemTypeDefault; };
-  GetOutputTypeCount = [](const OrtCustomOp* op) { return static_cast<const CpuOp*>(op)->definition.outputs.size(); };
+  GetOutputTypeCount = [](const OrtCustomOp* op) { return static_cast<const ProviderOp*>(op)->definition.outputs.size(); };
   GetOutputType = [](const OrtCustomOp* op, size_t i) {
-    const auto& self = *static_cast<const CpuOp*>(op);
+    const auto& self = *static_cast<const ProviderOp*>(op);
     const Type type = self.definition.outputs[i].type;
     return type == Type::kT ? self.first_ : type == Type::kFloat32 ? ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT : kAbsent;
   };
   GetOutputCharacteristic = [](const OrtCustomOp* op, size_t i) {
-    return static_cast<const CpuOp*>(op)->definition.outputs[i].optional ? INPUT_OUTPUT_OPTIONAL : INPUT_OUTPUT_REQUIRED;
+    return static_cast<const ProviderOp*>(op)->definition.outputs[i].optional ? INPUT_OUTPUT_OPTIONAL : INPUT_OUTPUT_REQUIRED;
   };
   GetVariadicInputMinArity = [](const OrtCustomOp*) { return 1; };
   GetVariadicInputHomogeneity = [](const OrtCustomOp*) { return 1; };
@@ -344,7 +344,7 @@ CpuOp::CpuOp(const OpDefinition& op_definition, std::vector<DType> dtypes, ONNXT
   GetStartVersion = [](const OrtCustomOp*) { return 1; };
   GetEndVersion = [](const OrtCustomOp*) { return 1; };
   CreateKernelV2 = [](const OrtCustomOp* op, const OrtApi*, const OrtKernelInfo* info, void** kernel) {
-    const auto& self = *static_cast<const CpuOp*>(op);
+    const auto& self = *static_cast<const ProviderOp*>(op);
     return AsStatus(self.definition, [&] { *kernel = new Kernel(self, info); });
   };
   KernelComputeV2 = [](void* kernel, OrtKernelContext* context) {
@@ -353,11 +353,16 @@ CpuOp::CpuOp(const OpDefinition& op_definition, std::vector<DType> dtypes, ONNXT
   };
   KernelDestroy = [](void* kernel) { delete static_cast<Kernel*>(kernel); };
   InferOutputShapeFn = [](const OrtCustomOp* op, OrtShapeInferContext* context) {
-    return InferShapes(*static_cast<const CpuOp*>(op), context);
+    return InferShapes(*static_cast<const ProviderOp*>(op), context);
   };
 }
 
-Types CpuOp::Resolve(const std::vector<ONNXTensorElementDataType>& inputs) const {
+const Provider& CpuProvider() {
+  static const Provider provider{"CPUExecutionProvider", [](const OpDefinition& op, Run& run) { op.compute(SupportedCpuKernels().front(), run); }};
+  return provider;
+}
+
+Types ProviderOp::Resolve(const std::vector<ONNXTensorElementDataType>& inputs) const {
   const std::vector<Port>& ports = definition.inputs;
   const auto refuse = [&](size_t i, const std::string& expected) {
     throw InputError("input " + std::string(ports[i].name) + ": expected " + expected + ", got " + Name(inputs[i]));

@@ -68,6 +68,7 @@ class Run {
   // The memory of an output, allocated now; null where the node has no such output.
   void* output(size_t index);
   Parallel& parallel() { return *parallel_; }
+  const Ort::KernelContext& context() const { return context_; }
 
  private:
   class OnOrtThreads;
@@ -90,21 +91,30 @@ struct OpDefinition {
   bool has_scaling = true;
 };
 
-// An operator on the CPU provider, for nodes whose first input is of one element type, as ONNX Runtime takes it. It must
+// Who runs a node.
+struct Provider {
+  const char* name;  // as the runtime has it
+  void (*compute)(const OpDefinition&, Run&);
+};
+const Provider& CpuProvider();
+const Provider& CudaProvider();  // of the library that is built with CUDA
+
+// An operator on one provider, for nodes whose first input is of one element type, as ONNX Runtime takes it. It must
 // outlive every session.
 //
 // The other inputs are of any type to the runtime: were they declared, it would refuse wrong ones before this library is
 // asked, without saying which input is wrong. For the same reason there is one for each element type that no kernel takes.
 // The first is declared because the runtime derives the outputs' types from declarations where it knows no shapes.
-class CpuOp : public OrtCustomOp {
+class ProviderOp : public OrtCustomOp {
  public:
   // `dtypes`: what T may be; `first`: the element type of the first input, among them or not.
-  CpuOp(const OpDefinition& definition, std::vector<DType> dtypes, ONNXTensorElementDataType first);
+  ProviderOp(const OpDefinition& definition, const Provider& provider, std::vector<DType> dtypes, ONNXTensorElementDataType first);
 
   // What the types of a node's inputs make of the type parameters. Throws InputError for those that do not fit.
   Types Resolve(const std::vector<ONNXTensorElementDataType>& inputs) const;
 
   const OpDefinition& definition;
+  const Provider& provider;
 
  private:
   const std::vector<DType> dtypes_;

@@ -1,4 +1,5 @@
 #include "ort/custom_op.h"
+#include "ort/problems.h"
 
 namespace ort_dora {
 namespace {
@@ -24,7 +25,11 @@ std::vector<Shape> Infer(const Attributes& attributes, const std::vector<Shape>&
   return {base};
 }
 
-void Compute(const CpuKernels& kernels, Run& run) {
+void Compute(const CpuKernels& kernels, Run& run) { kernels.dora_compose(ComposeProblem(run), run.parallel()); }
+
+}  // namespace
+
+DoraComposeProblem ComposeProblem(Run& run) {
   const Dims& base = run.shape(kBase);
   const size_t axis = Axis(run.attributes, base);
   DoraComposeProblem p;
@@ -40,10 +45,8 @@ void Compute(const CpuKernels& kernels, Run& run) {
   p.scaling = run.attributes.scaling;
   p.base_has_bias = run.attributes.base_has_bias;
   p.out = run.output(0);
-  kernels.dora_compose(p, run.parallel());
+  return p;
 }
-
-}  // namespace
 
 const OpDefinition& DoraComposeOp() {
   static const auto& definition = *new OpDefinition{

@@ -1,4 +1,5 @@
 #include "ort/custom_op.h"
+#include "ort/problems.h"
 
 namespace ort_dora {
 namespace {
@@ -15,7 +16,11 @@ std::vector<Shape> Infer(const Attributes&, const std::vector<Shape>& inputs) {
   return {inputs[kDy], inputs[kDy], Dims{check["channels"]}};
 }
 
-void Compute(const CpuKernels& kernels, Run& run) {
+void Compute(const CpuKernels& kernels, Run& run) { kernels.dora_compose_grad(ComposeGradProblem(run), run.parallel()); }
+
+}  // namespace
+
+DoraComposeGradProblem ComposeGradProblem(Run& run) {
   const Dims& dy = run.shape(kDy);
   DoraComposeGradProblem p;
   p.rows = 1;
@@ -31,10 +36,8 @@ void Compute(const CpuKernels& kernels, Run& run) {
   p.d_base = run.output(kDBase);
   p.d_lora = run.output(kDLora);
   p.d_g = static_cast<float*>(run.output(kDG));
-  kernels.dora_compose_grad(p, run.parallel());
+  return p;
 }
-
-}  // namespace
 
 const OpDefinition& DoraComposeGradOp() {
   static const auto& definition = *new OpDefinition{

@@ -1,4 +1,5 @@
 #include "ort/custom_op.h"
+#include "ort/problems.h"
 
 namespace ort_dora {
 namespace {
@@ -18,7 +19,11 @@ std::vector<Shape> Infer(const Attributes& attributes, const std::vector<Shape>&
   return {y};
 }
 
-void Compute(const CpuKernels& kernels, Run& run) {
+void Compute(const CpuKernels& kernels, Run& run) { kernels.dora_linear(LinearProblem(run), run.parallel()); }
+
+}  // namespace
+
+DoraLinearProblem LinearProblem(Run& run) {
   const Attributes& attributes = run.attributes;
   DoraLinearProblem p;
   p.x = run.inputs[kX].data;
@@ -31,10 +36,8 @@ void Compute(const CpuKernels& kernels, Run& run) {
   p.rows = RowsOf(run.shape(kX));
   p.scaling = attributes.scaling;
   p.y = run.output(0);
-  kernels.dora_linear(p, run.parallel());
+  return p;
 }
-
-}  // namespace
 
 const OpDefinition& DoraLinearOp() {
   static const auto& definition = *new OpDefinition{

@@ -1,4 +1,5 @@
 #include "ort/custom_op.h"
+#include "ort/problems.h"
 
 namespace ort_dora {
 namespace {
@@ -14,7 +15,11 @@ std::vector<Shape> Infer(const Attributes& attributes, const std::vector<Shape>&
   return {Dims{check["out"]}};
 }
 
-void Compute(const CpuKernels& kernels, Run& run) {
+void Compute(const CpuKernels& kernels, Run& run) { kernels.dora_scale(ScaleProblem(run), run.parallel()); }
+
+}  // namespace
+
+DoraScaleProblem ScaleProblem(Run& run) {
   const Attributes& attributes = run.attributes;
   DoraScaleProblem p;
   p.W = run.matrix(kW, run.types.T, attributes.transW);
@@ -23,10 +28,8 @@ void Compute(const CpuKernels& kernels, Run& run) {
   p.m = {run.inputs[kM].data, run.types.M};
   p.scaling = attributes.scaling;
   p.g = static_cast<float*>(run.output(0));
-  kernels.dora_scale(p, run.parallel());
+  return p;
 }
-
-}  // namespace
 
 const OpDefinition& DoraScaleOp() {
   static const auto& definition = *new OpDefinition{

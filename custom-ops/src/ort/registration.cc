@@ -20,12 +20,12 @@ constexpr ONNXTensorElementDataType kFirstTypes[] = {
     ONNX_TENSOR_ELEMENT_DATA_TYPE_DOUBLE, ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64, ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32,
     ONNX_TENSOR_ELEMENT_DATA_TYPE_INT8, ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8};
 
-const std::vector<CpuOp*>& CpuOps() {
+const std::vector<ProviderOp*>& AllOps() {
   constexpr DType f32 = DType::kFloat32, f16 = DType::kFloat16, bf16 = DType::kBFloat16;
-  static const auto& ops = *new std::vector<CpuOp*>([] {
-    std::vector<CpuOp*> all;
-    const auto add = [&](const OpDefinition& definition, const std::vector<DType>& dtypes) {
-      for (const ONNXTensorElementDataType first : kFirstTypes) all.push_back(new CpuOp(definition, dtypes, first));
+  static const auto& ops = *new std::vector<ProviderOp*>([] {
+    std::vector<ProviderOp*> all;
+    const auto add = [&](const OpDefinition& definition, const std::vector<DType>& dtypes, const Provider& provider = CpuProvider()) {
+      for (const ONNXTensorElementDataType first : kFirstTypes) all.push_back(new ProviderOp(definition, provider, dtypes, first));
     };
     add(DoraScaleOp(), {f32, f16, bf16});
     add(DoraComposeOp(), {f32, f16, bf16});
@@ -33,6 +33,9 @@ const std::vector<CpuOp*>& CpuOps() {
     add(DoraComposeGradOp(), {f32, f16, bf16});
     add(DoraLinearBankOp(), {f32, f16, bf16});
     add(DoraComposeBankOp(), {f32, f16, bf16});
+#ifdef ORT_DORA_CUDA
+    for (const auto* op : {&DoraScaleOp(), &DoraComposeOp(), &DoraLinearOp(), &DoraComposeGradOp()}) add(*op, {f32, f16, bf16}, CudaProvider());
+#endif
     return all;
   }());
   return ops;
@@ -46,8 +49,8 @@ std::set<std::string> ParseNames(const std::string& list) {
     const std::string name = list.substr(at, comma - at);
     at = comma + 1;
     if (name.empty()) continue;
-    const auto is_op = [&](const CpuOp* op) { return name == op->definition.name; };
-    if (std::none_of(CpuOps().begin(), CpuOps().end(), is_op)) {
+    const auto is_op = [&](const ProviderOp* op) { return name == op->definition.name; };
+    if (std::none_of(AllOps().begin(), AllOps().end(), is_op)) {
       throw InputError("session config entry " + std::string(kBodyEntry) + ": expected names of operators of " + kDomain +
                        " separated by commas, got '" + name + "'");
     }
@@ -64,7 +67,7 @@ OrtCustomOpDomain* DomainWithout(const std::set<std::string>& names) {
   OrtCustomOpDomain*& domain = domains[names];
   if (domain != nullptr) return domain;
   Ort::CustomOpDomain fresh(kDomain);
-  for (CpuOp* op : CpuOps()) {
+  for (ProviderOp* op : AllOps()) {
     if (names.count(op->definition.name) == 0) fresh.Add(op);
   }
   return domain = fresh.release();
@@ -86,7 +89,12 @@ extern "C" __attribute__((visibility("default"))) OrtStatus* RegisterCustomOps(O
     std::call_once(once, [&] { Ort::InitApi(api); });
     const Ort::UnownedSessionOptions session(options);
     const std::string body = session.GetConfigEntryOrDefault(ort_dora::kBodyEntry, "");
-    Ort::ThrowOnError(api->AddCustomOpDomain(options, ort_dora::DomainWithout(ort_dora::ParseNames(body))));
+    std::set<std::string> left_out = ort_dora::ParseNames(body);
+#ifdef ORT_DORA_CUDA
+    // Without a kernel for CUDA: with one for the CPU alone, each run would move whole banks between the two.
+    left_out.insert({"DoraLinearBank", "DoraComposeBank"});
+#endif
+    Ort::ThrowOnError(api->AddCustomOpDomain(options, ort_dora::DomainWithout(left_out)));
     return nullptr;
   } catch (const std::exception& error) {
     return api->CreateStatus(ORT_INVALID_ARGUMENT, (std::string("ort.dora: ") + error.what()).c_str());

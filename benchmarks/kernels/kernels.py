@@ -1,0 +1,221 @@
+"""Times the CUDA operators beside cuBLAS and eager PyTorch on this machine's GPU: a table on stdout, JSON with --json.
+
+    python benchmarks/kernels/kernels.py LIBRARY [--json FILE] [--only linear,scale,compose,grad] [--quick]
+
+LIBRARY is libort_dora_kernels_bench.so (cmake -DORT_DORA_BENCH=ON). Needs PyTorch with CUDA; see README.md.
+"""
+
+import argparse
+import json
+import math
+import subprocess
+
+import torch
+
+from library import Library
+from timing import Timer
+
+SHAPES = [(4096, 4096), (12288, 4096), (4096, 12288), (5120, 5120), (25600, 5120), (5120, 25600), (8192, 8192), (28672, 8192)]
+SCALING = 2.0
+
+
+def normal(*shape, dtype=torch.bfloat16, deviation=1.0):
+    return (torch.randn(*shape, device="cuda") * deviation).to(dtype)
+
+
+def layer(out, inner, rank, dtype=torch.bfloat16, adapter=None):
+    adapter = adapter or dtype
+    return {
+        "W": normal(out, inner, dtype=dtype, deviation=inner**-0.5),
+        "A": normal(rank, inner, dtype=adapter, deviation=inner**-0.5),
+        "B": normal(out, rank, dtype=adapter, deviation=0.3 * max(rank, 1) ** -0.5),
+        "g": (1 + 0.1 * torch.randn(out, device="cuda")).float(),
+    }
+
+
+def relative_error(got, exact):
+    return (got.double() - exact).norm().item() / exact.norm().item()
+
+
+def exact_linear(x, w, columns=4096):
+    """The layer in float64 on its first columns."""
+    rows = slice(0, columns)
+    x, W, A, B = x.double(), w["W"][rows].double(), w["A"].double(), w["B"][rows].double()
+    return w["g"][rows].double() * (x @ W.T + SCALING * (x @ A.T) @ B.T)
+
+
+def bench_linear(library, timer, quick):
+    results = []
+    configurations = [(384, None, 0), (384, None, 1), (384, torch.float32, 0), (16, None, 0)]
+    for rank, adapter, layout in configurations:
+        for tokens in (1, 16) if quick else (1, 4, 8, 16, 32, 64, 256, 1024, 4096):
+            for out, inner in SHAPES:
+                w = layer(out, inner, rank, adapter=adapter)
+                x, y = normal(tokens, inner), torch.full((tokens, out), float("nan"), dtype=torch.bfloat16, device="cuda")
+                # As an export stores them: everything [in, out], or everything as PyTorch does.
+                stored = {name: w[name].T.contiguous() if layout == 1 else w[name] for name in ("W", "A", "B")}
+                call = library.linear(x, stored["W"], stored["A"], stored["B"], w["g"], y, SCALING, trans=(layout == 1,) * 3)
+                call()
+                error = relative_error(y[:, :4096], exact_linear(x, w))
+                plain = torch.empty_like(y)
+                baseline = timer(lambda: torch.mm(x, w["W"].T, out=plain))
+                ours = timer(call)
+                results.append(
+                    {
+                        "op": "linear",
+                        "out": out,
+                        "in": inner,
+                        "rank": rank,
+                        "tokens": tokens,
+                        "adapter": "float32" if adapter else "bfloat16",
+                        "transposed": layout,
+                        "us": ours,
+                        "lin_us": baseline,
+                        "ratio": ours / baseline,
+                        "error": error,
+                        "cublas_error": relative_error(plain[:, :4096], x.double() @ w["W"][:4096].double().T),
+                    }
+                )
+                del w, x, y, stored, plain, call
+    return results
+
+
+def bench_scale(library, timer, quick):
+    results = []
+    for out, inner in [(4096, 4096), (8192, 8192), (28672, 8192)]:
+        for rank, adapter in [(384, None)] if quick else [(384, None), (384, torch.float32), (16, None)]:
+            for layout in (0,) if quick else (0, 1):
+                w = layer(out, inner, rank, adapter=adapter)
+                m = (1 + 0.1 * torch.randn(out, device="cuda")).float()
+                g = torch.full((out,), float("nan"), device="cuda")
+                stored = {name: w[name].T.contiguous() if layout == 1 else w[name] for name in ("W", "A", "B")}
+                call = library.scale(stored["W"], stored["A"], stored["B"], m, g, SCALING, trans=(layout == 1,) * 3)
+                call()
+                errors = []
+                for first in range(0, out, 4096):
+                    rows = slice(first, first + 4096)
+                    dense = w["W"][rows].double() + SCALING * w["B"][rows].double() @ w["A"].double()
+                    exact = m[rows].double() / dense.norm(dim=1)
+                    errors.append(((g[rows].double() - exact).abs() / exact.abs()).max().item())
+                results.append(
+                    {
+                        "op": "scale",
+                        "out": out,
+                        "in": inner,
+                        "rank": rank,
+                        "adapter": "float32" if adapter else "bfloat16",
+                        "transposed": layout,
+                        "us": timer(call, repeats=7),
+                        "error": max(errors),
+                        "workspace": call.workspace.numel(),
+                    }
+                )
+                del w, stored, call, dense
+    return results
+
+
+def bench_compose(library, timer, quick):
+    results = []
+    for rows, channels in [(4096, 4096), (8192, 28672)] if quick else [(512, 2048), (2048, 2048), (4096, 4096), (8192, 8192), (8192, 28672)]:
+        base, lora = normal(rows, channels), normal(rows, channels)
+        out, g = torch.empty_like(base), (1 + 0.1 * torch.randn(channels, device="cuda")).float()
+        call = library.compose(base, lora, g, out, SCALING)
+        call()
+        exact = g.double() * (base[:256].double() + SCALING * lora[:256].double())
+        error = relative_error(out[:256], exact)
+        us = timer(call)
+        copied = timer(lambda: out.copy_(base))
+        size = base.numel() * 2
+        results.append(
+            {
+                "op": "compose",
+                "rows": rows,
+                "channels": channels,
+                "us": us,
+                "bytes_per_second": 3 * size / us * 1e6,
+                "copy_bytes_per_second": 2 * size / copied * 1e6,
+                "share_of_copy": 3 * size / us / (2 * size / copied),
+                "error": error,
+            }
+        )
+    return results
+
+
+def bench_grad(library, timer, quick):
+    results = []
+    for rows, channels in [(4096, 4096), (8192, 28672)] if quick else [(512, 512), (1024, 1024), (2048, 2048), (2048, 8192), (4096, 4096), (8192, 4096), (8192, 8192), (8192, 28672)]:
+        dy, base, lora = normal(rows, channels), normal(rows, channels), normal(rows, channels)
+        g = (1 + 0.1 * torch.randn(channels, device="cuda")).float()
+        d_base, d_lora, d_g = torch.empty_like(base), torch.empty_like(base), torch.empty(channels, device="cuda")
+        call = library.compose_grad(dy, base, lora, g, d_base, d_lora, d_g, SCALING)
+        call()
+        exact = (dy.double() * (base.double() + SCALING * lora.double())).sum(0)
+
+        def eager():
+            scaled = g.to(dy.dtype) * dy
+            return scaled, SCALING * scaled, (dy * (base + SCALING * lora)).sum(0)
+
+        us, eager_us = timer(call), timer(eager)
+        copied = timer(lambda: d_base.copy_(base))
+        size = base.numel() * 2
+        results.append(
+            {
+                "op": "compose_grad",
+                "rows": rows,
+                "channels": channels,
+                "us": us,
+                "eager_us": eager_us,
+                "speedup": eager_us / us,
+                "share_of_copy": 5 * size / us / (2 * size / copied),
+                "error": relative_error(d_g, exact),
+            }
+        )
+    return results
+
+
+def geometric_mean(values):
+    return math.exp(sum(math.log(v) for v in values) / len(values))
+
+
+def print_tables(results):
+    linear = [r for r in results if r["op"] == "linear"]
+    for key in sorted({(r["rank"], r["adapter"], r["transposed"], r["tokens"]) for r in linear}):
+        rows = [r for r in linear if (r["rank"], r["adapter"], r["transposed"], r["tokens"]) == key]
+        cells = " ".join(f"{r['out']}x{r['in']} {r['us']:.1f}/{r['lin_us']:.1f}" for r in rows)
+        worst = max(r["error"] / r["cublas_error"] for r in rows)
+        mean = geometric_mean([r["ratio"] for r in rows])
+        print(f"linear r={key[0]} {key[1]} transposed={key[2]} T={key[3]}: ratio {mean:.3f} error/cublas {worst:.2f} | {cells}")
+    for r in results:
+        if r["op"] != "linear":
+            print(" ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in r.items()))
+
+
+def machine():
+    query = "name,driver_version,clocks.sm,clocks.mem,clocks.max.sm"
+    fields = subprocess.run(["nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader"], capture_output=True, text=True, check=True)
+    return dict(zip(query.split(","), (v.strip() for v in fields.stdout.split("\n")[0].split(","))))
+
+
+def main():
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("library")
+    arguments.add_argument("--json")
+    arguments.add_argument("--commit", default="unknown")
+    arguments.add_argument("--only", default="linear,scale,compose,grad")
+    arguments.add_argument("--quick", action="store_true")
+    options = arguments.parse_args()
+    torch.manual_seed(1)
+    library, timer = Library(options.library), Timer()
+    benches = {"linear": bench_linear, "scale": bench_scale, "compose": bench_compose, "grad": bench_grad}
+    results = []
+    for name in options.only.split(","):
+        results += benches[name](library, timer, options.quick)
+    print_tables(results)
+    if options.json:
+        report = {"commit": options.commit, "machine": machine(), "torch": torch.__version__, "results": results}
+        with open(options.json, "w") as file:
+            json.dump(report, file, indent=1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,165 @@
+"""The CUDA operators of libort_dora_kernels_bench.so on PyTorch tensors."""
+
+import ctypes
+
+import torch
+
+DTYPES = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2}
+
+
+class Matrix(ctypes.Structure):
+    _fields_ = [
+        ("data", ctypes.c_void_p),
+        ("dtype", ctypes.c_int),
+        ("rows", ctypes.c_int64),
+        ("cols", ctypes.c_int64),
+        ("transposed", ctypes.c_bool),
+    ]
+
+    @staticmethod
+    def of(tensor, transposed=False):
+        """A view of `tensor`: as it is, or of its transpose, which is how an ONNX MatMul stores its weight."""
+        rows, cols = tensor.shape[::-1] if transposed else tensor.shape
+        return Matrix(tensor.data_ptr(), DTYPES[tensor.dtype], rows, cols, transposed)
+
+
+class Vector(ctypes.Structure):
+    _fields_ = [("data", ctypes.c_void_p), ("dtype", ctypes.c_int)]
+
+
+class ScaleProblem(ctypes.Structure):
+    _fields_ = [("W", Matrix), ("A", Matrix), ("B", Matrix), ("m", Vector), ("scaling", ctypes.c_float), ("g", ctypes.c_void_p)]
+
+
+class LinearProblem(ctypes.Structure):
+    _fields_ = [
+        ("x", ctypes.c_void_p),
+        ("W", Matrix),
+        ("A", Matrix),
+        ("B", Matrix),
+        ("g", ctypes.c_void_p),
+        ("bias", ctypes.c_void_p),
+        ("y", ctypes.c_void_p),
+        ("dtype", ctypes.c_int),
+        ("rows", ctypes.c_int64),
+        ("scaling", ctypes.c_float),
+    ]
+
+
+class ComposeProblem(ctypes.Structure):
+    _fields_ = [
+        ("base", ctypes.c_void_p),
+        ("lora", ctypes.c_void_p),
+        ("g", ctypes.c_void_p),
+        ("bias", ctypes.c_void_p),
+        ("out", ctypes.c_void_p),
+        ("dtype", ctypes.c_int),
+        ("lora_dtype", ctypes.c_int),
+        ("outer", ctypes.c_int64),
+        ("channels", ctypes.c_int64),
+        ("inner", ctypes.c_int64),
+        ("scaling", ctypes.c_float),
+        ("base_has_bias", ctypes.c_bool),
+    ]
+
+
+class ComposeGradProblem(ctypes.Structure):
+    _fields_ = [
+        ("dy", ctypes.c_void_p),
+        ("base", ctypes.c_void_p),
+        ("lora", ctypes.c_void_p),
+        ("g", ctypes.c_void_p),
+        ("d_base", ctypes.c_void_p),
+        ("d_lora", ctypes.c_void_p),
+        ("d_g", ctypes.c_void_p),
+        ("dtype", ctypes.c_int),
+        ("lora_dtype", ctypes.c_int),
+        ("rows", ctypes.c_int64),
+        ("channels", ctypes.c_int64),
+        ("scaling", ctypes.c_float),
+    ]
+
+
+class Library:
+    def __init__(self, path):
+        self._library = ctypes.CDLL(path)
+        for name in ("dora_linear", "dora_scale", "dora_compose", "dora_compose_grad"):
+            getattr(self._library, name).argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p]
+            getattr(self._library, f"{name}_workspace").restype = ctypes.c_size_t
+            getattr(self._library, f"{name}_workspace").argtypes = [ctypes.c_void_p]
+
+    def prepare(self, name, problem):
+        """A function that enqueues the operator on the current stream; its `workspace` is the tensor of scratch."""
+        address = ctypes.byref(problem)
+        size = getattr(self._library, f"{name}_workspace")(address)
+        workspace = torch.empty(max(size, 1), dtype=torch.uint8, device="cuda")
+        function = getattr(self._library, name)
+
+        def call():
+            status = function(address, workspace.data_ptr(), size, torch.cuda.current_stream().cuda_stream)
+            if status != 0:
+                raise RuntimeError(f"{name}: cudaError {status}")
+
+        call.workspace = workspace
+        call.problem = problem
+        return call
+
+    def linear(self, x, W, A, B, g, y, scaling, bias=None, trans=(False, False, False)):
+        p = LinearProblem(
+            x.data_ptr(),
+            Matrix.of(W, trans[0]),
+            Matrix.of(A, trans[1]),
+            Matrix.of(B, trans[2]),
+            g.data_ptr(),
+            None if bias is None else bias.data_ptr(),
+            y.data_ptr(),
+            DTYPES[x.dtype],
+            x.shape[0],
+            scaling,
+        )
+        return self.prepare("dora_linear", p)
+
+    def scale(self, W, A, B, m, g, scaling, trans=(False, False, False)):
+        p = ScaleProblem(
+            Matrix.of(W, trans[0]),
+            Matrix.of(A, trans[1]),
+            Matrix.of(B, trans[2]),
+            Vector(m.data_ptr(), DTYPES[m.dtype]),
+            scaling,
+            g.data_ptr(),
+        )
+        return self.prepare("dora_scale", p)
+
+    def compose(self, base, lora, g, out, scaling, bias=None, base_has_bias=False):
+        p = ComposeProblem(
+            base.data_ptr(),
+            lora.data_ptr(),
+            g.data_ptr(),
+            None if bias is None else bias.data_ptr(),
+            out.data_ptr(),
+            DTYPES[base.dtype],
+            DTYPES[lora.dtype],
+            base.shape[0],
+            base.shape[1],
+            1,
+            scaling,
+            base_has_bias,
+        )
+        return self.prepare("dora_compose", p)
+
+    def compose_grad(self, dy, base, lora, g, d_base, d_lora, d_g, scaling):
+        p = ComposeGradProblem(
+            dy.data_ptr(),
+            base.data_ptr(),
+            lora.data_ptr(),
+            g.data_ptr(),
+            d_base.data_ptr(),
+            d_lora.data_ptr(),
+            d_g.data_ptr(),
+            DTYPES[dy.dtype],
+            DTYPES[lora.dtype],
+            dy.shape[0],
+            dy.shape[1],
+            scaling,
+        )
+        return self.prepare("dora_compose_grad", p)

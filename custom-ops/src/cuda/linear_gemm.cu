@@ -165,10 +165,14 @@ cudaError_t ChooseLinearGemmPlans(const CudaLinearProblem& p, LinearGemmPlans* p
   int multiprocessors = 0;
   if (const cudaError_t error = CountMultiprocessors(&multiprocessors); error != cudaSuccess) return error;
   const int64_t in = p.W.cols, out = p.W.rows, r = p.A.rows;
-  const bool split = SplitsAdapters(p), k_major = !p.W.transposed && !p.A.transposed && !p.B.transposed;
+  const bool split = SplitsAdapters(p);
   const int steps = Steps(in) + (split ? 3 : 1) * Steps(r);
-  const bool boxes = CanCopyBoxes(p.y, p.rows, out);
-  plans->y = ChoosePlan(p.rows, out, steps, boxes, boxes && split, k_major, multiprocessors);
+  PlanLimits limits;
+  limits.pairs = CanCopyBoxes(p.y, p.rows, out);
+  limits.only_pairs = split;
+  limits.k_major = !p.W.transposed && !p.A.transposed && !p.B.transposed;
+  limits.low_rank_phase = r > 0;
+  plans->y = ChoosePlan(p.rows, out, steps, limits, multiprocessors);
   if (r == 0) return cudaSuccess;
   int resident = 0;
   const Launch launch{plans->y};
@@ -180,7 +184,9 @@ cudaError_t ChooseLinearGemmPlans(const CudaLinearProblem& p, LinearGemmPlans* p
   if (plans->y.cluster == Cluster::kPairs || units <= resident) {
     plans->low = ChooseLowRankPlan(plans->y, p.rows, r, (split ? 2 : 1) * Steps(in), plans->y.cluster == Cluster::kPairs ? resident : static_cast<int>(units));
   } else {
-    plans->h = ChoosePlan(p.rows, r, Steps(in), false, false, !p.A.transposed, multiprocessors);
+    limits = {};
+    limits.k_major = !p.A.transposed;
+    plans->h = ChoosePlan(p.rows, r, Steps(in), limits, multiprocessors);
   }
   return cudaSuccess;
 }

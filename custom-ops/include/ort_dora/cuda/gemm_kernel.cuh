@@ -244,10 +244,23 @@ __device__ void Split(const float4& v, T* high, T* low) {
   *reinterpret_cast<uint2*>(low) = {Pack(v.x - x, v.y - y, type), Pack(v.z - z, v.w - w, type)};
 }
 
+// The share of one thread among `threads`; several loads at a time are under way.
 template <class T>
 __device__ void SplitAll(const float* from, T* high, T* low, int64_t elements, int64_t thread, int64_t threads) {
-#pragma unroll 4
-  for (int64_t at = thread * 4; at < elements; at += threads * 4) Split(__ldcs(reinterpret_cast<const float4*>(from + at)), high + at, low + at);
+  constexpr int kAtOnce = 6;
+  for (int64_t first = thread * 4; first < elements; first += threads * 4 * kAtOnce) {
+    float4 v[kAtOnce];
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i) {
+      const int64_t at = first + i * threads * 4;
+      if (at < elements) v[i] = __ldcs(reinterpret_cast<const float4*>(from + at));
+    }
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i) {
+      const int64_t at = first + i * threads * 4;
+      if (at < elements) Split(v[i], high + at, low + at);
+    }
+  }
 }
 
 // h from its parts: the share of a block, by the warps that neither copy nor multiply.
@@ -269,7 +282,7 @@ __device__ void AddUpLowRank(const GemmArguments& a, int thread) {
   for (int64_t at = ((thread / 32 * static_cast<int64_t>(gridDim.x) + blockIdx.x) * 32 + thread % 32) * 4; at < elements; at += stride) {
     float4 sum = {};
     const float* from = low.sums + at;
-#pragma unroll 4
+#pragma unroll 8
     for (int split = 0; split < low.splits; ++split, from += elements) {
       const float4 part = __ldcg(reinterpret_cast<const float4*>(from));
       sum.x += part.x, sum.y += part.y, sum.z += part.z, sum.w += part.w;

@@ -50,29 +50,38 @@ inline int64_t ResidentClusters(int blocks, int multiprocessors) {
 // Cycles. For a step of 64 along K the tensor cores of a multiprocessor (2048 multiply-adds of 16 bits a cycle) take 4 N, the copies
 // into its shared memory about one for 40 bytes (measured); of a pair's Q each block copies half.
 inline double EstimatedCycles(const GemmPlan& plan, int64_t rows, int64_t columns, int64_t steps, int multiprocessors) {
-  constexpr double kStorePairs = 1500, kStoreSplit = 4000, kMeet = 3000;
+  constexpr double kStorePairs = 1500, kStoreSplit = 4000, kMeet = 4000;
   const bool pairs = plan.cluster == Cluster::kPairs;
   const int64_t clusters = ResidentClusters(plan.blocks, multiprocessors);
   const double waves = static_cast<double>(CeilDivide(Units(plan, rows, columns), clusters));
   const double n = plan.tile_columns, bytes = 128.0 * kTileRows + (pairs ? 64 : 128) * n;
   const double step = std::max(4 * n, bytes / 40);
   if (pairs) return waves * (static_cast<double>(steps) * step + kStorePairs);
-  return waves * (static_cast<double>(CeilDivide(steps, plan.blocks)) * step + kStoreSplit + (plan.blocks > 1 ? kMeet : 0));
+  return waves * (static_cast<double>(CeilDivide(steps, plan.blocks)) * step + kStoreSplit + kMeet * (plan.blocks - 1));
 }
 
-// `pairs`: D can be written in boxes; `only_pairs`: the launch has a low-rank phase in any case. Tiles of 160 columns are for Q that is
-// K-major.
-inline GemmPlan ChoosePlan(int64_t rows, int64_t columns, int64_t steps, bool pairs, bool only_pairs, bool k_major, int multiprocessors) {
+// What a product is limited to, or followed by.
+struct PlanLimits {
+  bool pairs = false;           // D can be written in boxes
+  bool only_pairs = false;      // and must be
+  bool k_major = false;         // so are all Q, and tiles may have 160 columns
+  bool low_rank_phase = false;  // comes first if all blocks are resident
+};
+
+inline GemmPlan ChoosePlan(int64_t rows, int64_t columns, int64_t steps, const PlanLimits& limits, int multiprocessors) {
+  // Split products are short, and wait for the sum of h at their end.
+  constexpr double kWaitForLowRank = 8000;
   GemmPlan best;
   double least = -1;
   const auto consider = [&](const GemmPlan& plan) {
-    const double cycles = EstimatedCycles(plan, rows, columns, steps, multiprocessors);
+    double cycles = EstimatedCycles(plan, rows, columns, steps, multiprocessors);
+    if (limits.low_rank_phase && plan.cluster == Cluster::kSplit) cycles += kWaitForLowRank;
     if (least < 0 || cycles < least) best = plan, least = cycles;
   };
   for (const int n : {256, 192, 160, 128, 64}) {
-    if (n == 160 && !k_major) continue;
-    if (pairs) consider({n, Cluster::kPairs, 2, 8});
-    for (int blocks = 1; blocks <= 8 && !only_pairs; ++blocks) {
+    if (n == 160 && !limits.k_major) continue;
+    if (limits.pairs) consider({n, Cluster::kPairs, 2, 8});
+    for (int blocks = 1; blocks <= 8 && !limits.only_pairs; ++blocks) {
       if (blocks == 1 || blocks <= steps) consider({n, Cluster::kSplit, blocks, 16});
     }
   }
@@ -89,9 +98,10 @@ inline LowRankPlan ChooseLowRankPlan(const GemmPlan& plan, int64_t rows, int64_t
     const int64_t tiles = CeilDivide(rows, pairs ? 2 * kTileRows : kTileRows) * CeilDivide(rank, columns);
     const double step = std::max(4.0 * columns, (128.0 * kTileRows + (pairs ? 64 : 128) * columns) / 40);
     for (int64_t splits = 1; splits <= std::min<int64_t>(steps, 64) && (splits == 1 || tiles * splits <= workers); ++splits) {
-      constexpr double kStore = 1000, kAdd = 50;
+      constexpr double kStore = 1500, kBytes = 1700;  // that the device moves to and from its L2 cache in a cycle
       const double waves = static_cast<double>(CeilDivide(tiles * splits, workers));
-      const double cycles = waves * (static_cast<double>(CeilDivide(steps, splits)) * step + kStore + 16.0 * columns) + kAdd * splits;
+      const double traffic = 8.0 * static_cast<double>(splits * rows * rank) / kBytes;
+      const double cycles = waves * (static_cast<double>(CeilDivide(steps, splits)) * step + kStore) + traffic;
       if (least < 0 || cycles < least) best = {columns, static_cast<int>(splits), resident}, least = cycles;
     }
   }

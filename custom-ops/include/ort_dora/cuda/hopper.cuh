@@ -161,7 +161,7 @@ __device__ inline void WaitForCount(const uint32_t* counter, uint32_t count) {
     uint32_t seen;
     asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(seen) : "l"(counter) : "memory");
     if (seen == count) return;
-    __nanosleep(64);
+    __nanosleep(20);
 #ifdef ORT_DORA_BOUNDED_WAIT
     if (++tries > 20'000'000) __trap();
 #endif

@@ -1,4 +1,5 @@
-// Times DoraLinear against its function body in ONNX Runtime, and DoraScale against a BLAS on W·Aᵀ. Prints JSON.
+// Times DoraLinear against its function body in ONNX Runtime, the body against PEFT's own form, and DoraScale against a BLAS on W·Aᵀ.
+// Prints JSON.
 //   operators_bench --ort libonnxruntime.so.1 --blas libopenblas.so [--threads 2] [--size 4096] [--seconds 1]
 // --rows, --rank and --dtype leave out the others. The sides take turns, so that what else the machine does meets all; figures are medians.
 #include <dlfcn.h>
@@ -97,15 +98,18 @@ Initializer Weights(const std::string& name, const Element& element, std::vector
   return {name, element.onnx, std::move(dims), RandomBytes(element, count, seed)};
 }
 
-// One DoraLinear of size x size: the operator, or what its function body is once it is inlined.
-std::string LinearModel(const Element& element, int64_t size, int64_t rank, bool transposed, bool body) {
+enum class Form { kOperator, kBody, kOriginal };
+
+// One DoRA layer of size x size: the operator, what its function body is once it is inlined, or what PEFT's own code exports to, with the
+// norm already computed (float32 only).
+std::string LinearModel(const Element& element, int64_t size, int64_t rank, bool transposed, Form form) {
   const auto dims = [&](int64_t rows, int64_t cols) { return transposed ? std::vector{cols, rows} : std::vector{rows, cols}; };
   const Element& wide = kElements[0];
   const std::vector<Initializer> weights = {Weights("W", element, dims(size, size), 1), Weights("A", element, dims(rank, size), 2),
                                             Weights("B", element, dims(size, rank), 3), Weights("g", wide, {size}, 4),
                                             Weights("bias", element, {size}, 5)};
   const std::vector<Value> x = {{"x", element.onnx, {"rows", std::to_string(size)}}}, y = {{"y", element.onnx, {}, false}};
-  if (!body) {
+  if (form == Form::kOperator) {
     const int64_t flag = transposed;
     return Model({{"DoraLinear", {"x", "W", "A", "B", "g", "bias"}, {"y"}, {{"transW", flag}, {"transA", flag}, {"transB", flag}}, {{"scaling", 2.0f}}}},
                  x, y, {}, weights);
@@ -126,6 +130,19 @@ std::string LinearModel(const Element& element, int64_t size, int64_t rank, bool
   add("Constant", {}, "s", {}, {{"value_float", 2.0f}});
   add("MatMul", {"x", w}, "base");
   add("MatMul", {"x", a}, "h");
+  if (form == Form::kOriginal) {
+    add("Constant", {}, "one", {}, {{"value_float", 1.0f}});
+    add("Add", {"base", "bias"}, "result");
+    add("Sub", {"result", "bias"}, "bare");
+    add("Sub", {"g", "one"}, "excess");
+    add("Mul", {"excess", "bare"}, "change");
+    add("MatMul", {"h", b}, "up");
+    add("Mul", {"g", "up"}, "scaled");
+    add("Mul", {"scaled", "s"}, "lora");
+    add("Add", {"change", "lora"}, "dora");
+    add("Add", {"result", "dora"}, "y");
+    return Model(nodes, x, y, {}, weights);
+  }
   if (half) {
     add("MatMul", {"h", b}, "up");
     add("Cast", {"up"}, "up_wide", {{"to", kFloat}});
@@ -291,13 +308,13 @@ void BenchLinear(const Settings& settings, bool& first) {
   Ort::Env env(ORT_LOGGING_LEVEL_ERROR, "bench");
   for (const int64_t rank : {16, 384}) {
     for (const bool transposed : {true, false}) {
-      Session body32(env, LinearModel(kElements[0], settings.size, rank, transposed, true), settings.threads);
+      Session body32(env, LinearModel(kElements[0], settings.size, rank, transposed, Form::kBody), settings.threads);
       for (const Element& element : kElements) {
         if (!settings.Wants(rank, element.name)) continue;
-        Session kernel(env, LinearModel(element, settings.size, rank, transposed, false), settings.threads);
+        Session kernel(env, LinearModel(element, settings.size, rank, transposed, Form::kOperator), settings.threads);
         // ONNX Runtime's CPU provider has no bfloat16 MatMul, so that its body there is the float32 one after casts.
         const bool has_body = element.dtype != DType::kBFloat16;
-        Session body(env, LinearModel(has_body ? element : kElements[0], settings.size, rank, transposed, true), settings.threads);
+        Session body(env, LinearModel(has_body ? element : kElements[0], settings.size, rank, transposed, Form::kBody), settings.threads);
         for (const int64_t rows : {1, 16, 256}) {
           if (!settings.Wants(rank, element.name, rows)) continue;
           const std::vector<double> ms = Alternate({body32.Runner(kElements[0], rows, settings.size), kernel.Runner(element, rows, settings.size),
@@ -311,6 +328,27 @@ void BenchLinear(const Settings& settings, bool& first) {
           std::fflush(stdout);
         }
       }
+    }
+  }
+}
+
+// What a rewritten model costs where the library is missing, against the model before.
+void BenchStock(const Settings& settings, bool& first) {
+  Ort::Env env(ORT_LOGGING_LEVEL_ERROR, "bench");
+  const Element& element = kElements[0];
+  for (const int64_t rank : {16, 384}) {
+    if (!settings.Wants(rank, element.name)) continue;
+    Session original(env, LinearModel(element, settings.size, rank, true, Form::kOriginal), settings.threads);
+    Session body(env, LinearModel(element, settings.size, rank, true, Form::kBody), settings.threads);
+    for (const int64_t rows : {1, 16, 256}) {
+      if (!settings.Wants(rank, element.name, rows)) continue;
+      const std::vector<double> ms =
+          Alternate({original.Runner(element, rows, settings.size), body.Runner(element, rows, settings.size)}, settings.seconds);
+      std::printf("%s\n  {\"op\": \"stock\", \"dtype\": \"float32\", \"out\": %lld, \"in\": %lld, \"rank\": %lld, \"rows\": %lld, "
+                  "\"original_ms\": %.3f, \"rewritten_ms\": %.3f, \"of_original\": %.2f}",
+                  first ? "" : ",", (long long)settings.size, (long long)settings.size, (long long)rank, (long long)rows, ms[0], ms[1], ms[1] / ms[0]);
+      first = false;
+      std::fflush(stdout);
     }
   }
 }
@@ -335,7 +373,10 @@ int main(int count, char** arguments) {
   try {
     std::printf("[");
     if (!settings.blas.empty()) ort_dora::BenchScale(settings, first);
-    if (!settings.ort.empty()) ort_dora::BenchLinear(settings, first);
+    if (!settings.ort.empty()) {
+      ort_dora::BenchLinear(settings, first);
+      ort_dora::BenchStock(settings, first);
+    }
     std::printf("\n]\n");
   } catch (const std::exception& error) {
     std::fprintf(stderr, "operators_bench: %s\n", error.what());

@@ -3,7 +3,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { availableParallelism, cpus, loadavg } from 'node:os';
+import { availableParallelism, cpus } from 'node:os';
 import { dirname, join } from 'node:path';
 import { argv, env } from 'node:process';
 import { fileURLToPath } from 'node:url';
@@ -35,7 +35,6 @@ if (argv[2] === '--tables') {
     date: new Date().toISOString().slice(0, 10),
     machine: `${cpus()[0]?.model.trim()}, ${cpus().length} cores`,
     threads: Number(threads),
-    load_average: Number(loadavg()[1]?.toFixed(1)),
     results: JSON.parse(output),
   };
   writeFileSync(results, `${JSON.stringify(report, null, 2)}\n`);
@@ -66,8 +65,9 @@ function scratch({ dtype, scratch_mib }) {
 function writeTables(report) {
   const linear = report.results.filter(({ op }) => op === 'DoraLinear');
   const scale = report.results.filter(({ op }) => op === 'DoraScale');
+  const stock = report.results.filter(({ op }) => op === 'stock');
   const text = [
-    `Made by \`${report.command}\` at ${report.commit} on ${report.date}: ${report.machine}, ${report.threads} threads, ONNX Runtime 1.30, load average ${report.load_average ?? 'not recorded'}.`,
+    `Made by \`${report.command}\` at ${report.commit} on ${report.date}: ${report.machine}, ${report.threads} threads, ONNX Runtime 1.30. Medians; a side runs by itself for a while, in turn with the others.`,
     '',
     'DoraLinear, 4096×4096, milliseconds; in brackets relative to the float32 body that ONNX Runtime runs (three MatMuls over',
     'prepacked weights and the composition):',
@@ -84,6 +84,14 @@ function writeTables(report) {
         const kernel = (dtype) => `${same(dtype).kernel_ms.toFixed(2)} (${same(dtype).of_float32_body.toFixed(2)})`;
         return `| ${row.w_stored} | ${row.rank} | ${row.rows} | ${row.body_float32_ms.toFixed(2)} | ${kernel('float32')} | ${same('float16').body_ms.toFixed(2)} | ${kernel('float16')} | ${kernel('bfloat16')} |`;
       }),
+    '',
+    'Without the library: the rewritten layer (its function body) against the form that PEFT exports to, float32, W `[in,out]`, stock ONNX Runtime:',
+    '',
+    '| r | rows | original, ms | rewritten, ms | |',
+    '|---:|---:|---:|---:|---:|',
+    ...stock.map(
+      (row) => `| ${row.rank} | ${row.rows} | ${row.original_ms} | ${row.rewritten_ms} | ${row.of_original} |`,
+    ),
     '',
     'DoraScale, 4096×4096, all of it, against OpenBLAS on W·Aᵀ alone in float32; GFLOP/s count W·Aᵀ only:',
     '',

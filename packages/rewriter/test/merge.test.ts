@@ -434,6 +434,56 @@ describe('what cannot be merged stays as it is', () => {
     return path;
   }
 
+  it.each<[string, (model: ModelProto) => void, string]>([
+    [
+      'a norm of another matrix',
+      ({ graph }) => {
+        const scale = graph!.node.find(({ opType }) => opType === 'DoraScale')!;
+        graph!.initializer.push({ ...graph!.initializer.find(({ name }) => name === 'A')!, name: 'other' });
+        scale.input = scale.input.with(1, 'other');
+      },
+      'g is computed from "other", which the layer does not use',
+    ],
+    [
+      'a norm with another scaling',
+      ({ graph }) => {
+        const scale = graph!.node.find(({ opType }) => opType === 'DoraScale')!;
+        scale.attribute.find(({ name }) => name === 'scaling')!.f = 3;
+      },
+      'g is computed with another scaling',
+    ],
+    [
+      'one g for all channels',
+      ({ graph }) => {
+        graph!.initializer.push(makeTensor('one', DataType.FLOAT, [1], Float32Array.of(2)));
+        const linear = graph!.node.find(({ opType }) => opType === 'DoraLinear')!;
+        linear.input = linear.input.with(4, 'one');
+      },
+      '"one" does not have a value for each of 6 channels',
+    ],
+    [
+      'a bias of another type',
+      ({ graph }) => {
+        graph!.initializer.push(makeTensor('bias', DataType.FLOAT16, [6], new Uint8Array(12)));
+        const linear = graph!.node.find(({ opType }) => opType === 'DoraLinear')!;
+        linear.input = [...linear.input, 'bias'];
+      },
+      'it adds a bias of another type, float16',
+    ],
+  ])('%s, in a graph made by hand', async (_, edit, reason) => {
+    const layer = { type: 'float32', transW: 0, scaling: 0.5, out: 6, inner: 5, rank: 2 } as const;
+    const random = seeded(4);
+    const fill = (count: number) => Float64Array.from({ length: count }, random);
+    const model = layerModel(layer, { w: toBytes(fill(30), 'float32'), a: fill(10), b: fill(12), m: fill(6) });
+    edit(model);
+    const path = join(scratch, 'by-hand.onnx');
+    writeFileSync(path, encodeModel(model));
+    const report = await mergeModel(path, `${path}.merged`);
+    expect(report.modules).toMatchObject([{ status: 'skipped', reason }]);
+    await using file = await openModel(`${path}.merged`);
+    expect(file.model.graph!.node.map(({ opType }) => opType)).toEqual(['DoraScale', 'DoraLinear']);
+  });
+
   it('a convolution whose adapter moves otherwise', async () => {
     const path = join(scratch, 'convolution.onnx');
     await rewriteModel(join(import.meta.dirname, 'fixtures/extract/model.onnx'), path, { target: 'cpu' });

@@ -14,12 +14,13 @@ import { baseWeight, chainOf, type FusedBias, type FusedModule } from '../fused/
 import { type Mismatch, mismatch } from '../match/result.js';
 import { isStandard, plain } from '../match/trace.js';
 import { isZeroVector, sameVector } from '../proofs/vectors.js';
+import { floatType } from '../tensors/elements.js';
 import { emptyTensor } from '../tensors/make.js';
 import type { MergedWeight } from './merged-weight.js';
 
 /** What is wrong with merging a module, as a mismatch; nothing where it can be merged. */
 export async function mergeRefusal(module: FusedModule): Promise<Mismatch | undefined> {
-  const { scope, node, base, bias, kind } = module;
+  const { scope, facts, node, base, bias, kind } = module;
   let root = scope;
   while (root.parent !== undefined) root = root.parent;
   if (root.kind === 'function') return mismatch('it is inside a function, which has no weights of its own', node);
@@ -27,6 +28,10 @@ export async function mergeRefusal(module: FusedModule): Promise<Mismatch | unde
     return mismatch('its base is quantized, and a merged weight would have to be quantized again', node);
   }
   if (kind === 'conv' && bias?.inBase === false) return mismatch('it adds a bias of its own to a convolution', node);
+  const biasType = bias && floatType(facts.elementType(bias.value));
+  if (bias?.inBase === false && biasType !== undefined && biasType !== baseWeight(module).type) {
+    return mismatch(`it adds a bias of another type, ${biasType}`, node);
+  }
   if (!(await biasesAgree(module)))
     return mismatch('the bias that its base holds is not the one that it leaves alone', node);
   if (base.kind === 'inside') return undefined;

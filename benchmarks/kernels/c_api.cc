@@ -1,5 +1,6 @@
 // The CUDA operators as C functions, for kernels.py.
 #include "ort_dora/cuda/kernels.h"
+#include "ort_dora/cuda/linear_gemm.h"
 
 namespace cuda = ort_dora::cuda;
 
@@ -11,6 +12,12 @@ namespace cuda = ort_dora::cuda;
 
 extern "C" {
 ORT_DORA_BENCH_OP(dora_linear, Linear)
+// The kernel for many rows alone, whatever the number of rows: what the choice among kernels rests on.
+size_t dora_linear_gemm_workspace(const cuda::CudaLinearProblem* p) { return cuda::LinearGemmSupports(*p) ? cuda::LinearGemmWorkspace(*p) : 0; }
+int dora_linear_gemm(const cuda::CudaLinearProblem* p, void* workspace, size_t bytes, void* stream) {
+  if (!cuda::LinearGemmSupports(*p)) return cudaErrorNotSupported;
+  return static_cast<int>(cuda::LinearGemm(*p, workspace, bytes, static_cast<cudaStream_t>(stream)));
+}
 ORT_DORA_BENCH_OP(dora_scale, Scale)
 ORT_DORA_BENCH_OP(dora_compose, Compose)
 ORT_DORA_BENCH_OP(dora_compose_grad, ComposeGrad)

@@ -2,7 +2,7 @@
 
     python benchmarks/kernels/kernels.py LIBRARY [--json FILE] [--only linear,scale,compose,grad] [--quick]
 
-LIBRARY is libort_dora_kernels_bench.so (cmake -DORT_DORA_BENCH=ON). Needs PyTorch with CUDA; see README.md.
+LIBRARY is libort_dora_kernels_bench.so; README.md says how to build it.
 """
 
 import argparse
@@ -54,12 +54,17 @@ def bench_linear(library, timer, quick):
                 x, y = normal(tokens, inner), torch.full((tokens, out), float("nan"), dtype=torch.bfloat16, device="cuda")
                 # As an export stores them: everything [in, out], or everything as PyTorch does.
                 stored = {name: w[name].T.contiguous() if layout == 1 else w[name] for name in ("W", "A", "B")}
-                call = library.linear(x, stored["W"], stored["A"], stored["B"], w["g"], y, SCALING, trans=(layout == 1,) * 3)
+                arguments = (x, stored["W"], stored["A"], stored["B"], w["g"], y, SCALING)
+                call = library.linear(*arguments, trans=(layout == 1,) * 3)
                 call()
                 error = relative_error(y[:, :4096], exact_linear(x, w))
                 plain = torch.empty_like(y)
                 baseline = timer(lambda: torch.mm(x, w["W"].T, out=plain))
                 ours = timer(call)
+                # The kernel for many rows, on the rows that the other one takes.
+                gemm = None
+                if tokens <= 64 and adapter is None:
+                    gemm = timer(library.linear(*arguments, trans=(layout == 1,) * 3, name="dora_linear_gemm"))
                 results.append(
                     {
                         "op": "linear",
@@ -72,6 +77,7 @@ def bench_linear(library, timer, quick):
                         "us": ours,
                         "lin_us": baseline,
                         "ratio": ours / baseline,
+                        "gemm_us": gemm,
                         "error": error,
                         "cublas_error": relative_error(plain[:, :4096], x.double() @ w["W"][:4096].double().T),
                     }
@@ -184,7 +190,8 @@ def print_tables(results):
         cells = " ".join(f"{r['out']}x{r['in']} {r['us']:.1f}/{r['lin_us']:.1f}" for r in rows)
         worst = max(r["error"] / r["cublas_error"] for r in rows)
         mean = geometric_mean([r["ratio"] for r in rows])
-        print(f"linear r={key[0]} {key[1]} transposed={key[2]} T={key[3]}: ratio {mean:.3f} error/cublas {worst:.2f} | {cells}")
+        gemm = geometric_mean([r["gemm_us"] / r["lin_us"] for r in rows]) if rows[0]["gemm_us"] else float("nan")
+        print(f"linear r={key[0]} {key[1]} transposed={key[2]} T={key[3]}: ratio {mean:.3f} (gemm {gemm:.3f}) error/cublas {worst:.2f} | {cells}")
     for r in results:
         if r["op"] != "linear":
             print(" ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in r.items()))

@@ -83,7 +83,7 @@ class ComposeGradProblem(ctypes.Structure):
 class Library:
     def __init__(self, path):
         self._library = ctypes.CDLL(path)
-        for name in ("dora_linear", "dora_scale", "dora_compose", "dora_compose_grad"):
+        for name in ("dora_linear", "dora_linear_gemm", "dora_scale", "dora_compose", "dora_compose_grad"):
             getattr(self._library, name).argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p]
             getattr(self._library, f"{name}_workspace").restype = ctypes.c_size_t
             getattr(self._library, f"{name}_workspace").argtypes = [ctypes.c_void_p]
@@ -104,7 +104,7 @@ class Library:
         call.problem = problem
         return call
 
-    def linear(self, x, W, A, B, g, y, scaling, bias=None, trans=(False, False, False)):
+    def linear(self, x, W, A, B, g, y, scaling, bias=None, trans=(False, False, False), name="dora_linear"):
         p = LinearProblem(
             x.data_ptr(),
             Matrix.of(W, trans[0]),
@@ -117,7 +117,7 @@ class Library:
             x.shape[0],
             scaling,
         )
-        return self.prepare("dora_linear", p)
+        return self.prepare(name, p)
 
     def scale(self, W, A, B, m, g, scaling, trans=(False, False, False)):
         p = ScaleProblem(

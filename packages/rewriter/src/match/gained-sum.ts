@@ -30,7 +30,7 @@ export function matchGainedSum(scope: MatchScope, root: NodeProto): MatchResult<
       bothOrders(gained.input).flatMap(([gain, base]) =>
         bothOrders(factors).map(([other, lora]) => () => {
           if (uncast(scope, gain) !== uncast(scope, other)) {
-            return mismatch('the base and the adapter are not multiplied by one g', root, 1);
+            return mismatch('the base and the adapter are not multiplied by one g', root);
           }
           return matched({ root, base, lora, gain, numbers, nodes: [...nodes, gained, root] });
         }),

@@ -71,23 +71,38 @@ class ScopeFacts implements MatchScope {
     unwrap: (node: NodeProto) => NodeProto | undefined,
   ) {
     this.path = scopePath(scope);
+    if (!this.#infer(unwrap, true)) this.#infer(unwrap, false);
+  }
+
+  /**
+   * Types and shapes of all values. ONNX Runtime runs files whose declared shapes are not what their operators compute:
+   * where one contradicts, none is believed, and the answer is false.
+   */
+  #infer(unwrap: (node: NodeProto) => NodeProto | undefined, believes: boolean): boolean {
+    this.#types.clear();
+    this.#knownIntegers.clear();
     const known = {
       type: (value: string) => this.#type(value),
       integers: (value: string) => this.integers(value),
     };
-    for (const written of scope.nodes) {
+    let agrees = true;
+    for (const written of this.scope.nodes) {
       const unwrapped = unwrap(written);
       if (unwrapped !== undefined) this.#unwrapped.set(written, unwrapped);
       const node = unwrapped ?? written;
       const inferred = inferOutputs(node, known);
       for (const [index, output] of node.output.entries()) {
         const declared = this.#declared(output);
+        const shape = inferred[index]?.shape;
+        if (contradicts(declared.shape, shape)) agrees = false;
+        const isConstant = isStandard(node, 'Constant');
         this.#types.set(output, {
           elementType: declared.elementType ?? inferred[index]?.elementType,
-          shape: declared.shape ?? inferred[index]?.shape,
+          shape: believes || isConstant ? (declared.shape ?? shape) : shape,
         });
       }
     }
+    return agrees;
   }
 
   get nodes(): readonly NodeProto[] {
@@ -202,6 +217,16 @@ class ScopeFacts implements MatchScope {
         return undefined;
     }
   }
+}
+
+/** Whether two shapes of one value cannot both be right. */
+function contradicts(declared: Shape | undefined, inferred: Shape | undefined): boolean {
+  if (declared === undefined || inferred === undefined) return false;
+  if (declared.length !== inferred.length) return true;
+  return declared.some((size, axis) => {
+    const other = inferred[axis];
+    return size !== undefined && other !== undefined && size !== other;
+  });
 }
 
 /** `If_3.then_branch`, `my.domain::Block/Loop_1.body`; '' for the main graph. */

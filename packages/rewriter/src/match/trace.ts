@@ -5,19 +5,19 @@ import type { MatchScope } from './scope.js';
 /** Nodes walked back at most: far more than any exporter chains, and a bound for hostile files. */
 const LONGEST_CHAIN = 64;
 
-/** The value without Identity nodes and casts to the type it has already. */
+/** The value without Identity nodes and casts that end in the type it has already. */
 export function plain(scope: MatchScope, value: string): string {
-  return walk(scope, value, (node) => isIdentity(scope, node));
+  return walk(scope, value, () => false);
 }
 
 /** As {@link plain}, and without casts between floating-point types: the same quantity, perhaps rounded. */
 export function uncast(scope: MatchScope, value: string): string {
-  return walk(scope, value, (node) => isIdentity(scope, node) || isFloatCast(scope, node));
+  return walk(scope, value, (node) => isFloatCast(scope, node));
 }
 
 /** As {@link plain}, and without casts that lose nothing: the same numbers in another type. */
 export function unwiden(scope: MatchScope, value: string): string {
-  return walk(scope, value, (node) => isIdentity(scope, node) || isWideningCast(scope, node));
+  return walk(scope, value, (node) => isWideningCast(scope, node));
 }
 
 /** The producer of a value, behind Identity nodes and no-op casts. */
@@ -110,8 +110,26 @@ function walk(scope: MatchScope, start: string, passes: (node: NodeProto) => boo
   for (let step = 0; step < LONGEST_CHAIN; step++) {
     const node = scope.producer(current);
     const input = node?.input[0];
-    if (node === undefined || input === undefined || !passes(node)) return current;
-    current = input;
+    if (node === undefined || input === undefined) return current;
+    if (isIdentity(scope, node) || passes(node)) {
+      current = input;
+      continue;
+    }
+    const before = roundTrip(scope, node);
+    if (before === undefined) return current;
+    current = before;
   }
   return current;
+}
+
+/** What a cast back to the type before a widening cast gives: the value before both. */
+function roundTrip(scope: MatchScope, node: NodeProto): string | undefined {
+  if (!isStandard(node, 'Cast')) return undefined;
+  let wide = scope.producer(node.input[0] ?? '');
+  for (let step = 0; step < LONGEST_CHAIN && wide !== undefined && isIdentity(scope, wide); step++) {
+    wide = scope.producer(wide.input[0] ?? '');
+  }
+  const [narrow] = wide?.input ?? [];
+  if (wide === undefined || narrow === undefined || !isWideningCast(scope, wide)) return undefined;
+  return scope.elementType(narrow) === intAttribute(node, 'to') ? narrow : undefined;
 }

@@ -10,21 +10,26 @@ export interface NpyArray {
 }
 
 export function readNpz(path: string): Map<string, NpyArray> {
-  const file = readFileSync(path);
-  const arrays = new Map<string, NpyArray>();
-  let at = file.readUInt32LE(file.lastIndexOf(Buffer.from('PK\x05\x06')) + 16);
-  while (file.readUInt32LE(at) === 0x02014b50) {
-    const method = file.readUInt16LE(at + 10);
-    const size = file.readUInt32LE(at + 20);
-    const [nameLength, extraLength, commentLength] = [28, 30, 32].map((field) => file.readUInt16LE(at + field));
-    const name = file.toString('utf8', at + 46, at + 46 + nameLength!);
-    const local = file.readUInt32LE(at + 42);
-    const start = local + 30 + file.readUInt16LE(local + 26) + file.readUInt16LE(local + 28);
-    const packed = file.subarray(start, start + size);
-    arrays.set(name.replace(/\.npy$/, ''), parseNpy(method === 0 ? packed : inflateRawSync(packed)));
+  return new Map([...readZip(path)].map(([name, file]) => [name.replace(/\.npy$/, ''), parseNpy(file)]));
+}
+
+/** The files of a ZIP archive. */
+export function readZip(path: string): Map<string, Buffer> {
+  const archive = readFileSync(path);
+  const files = new Map<string, Buffer>();
+  let at = archive.readUInt32LE(archive.lastIndexOf(Buffer.from('PK\x05\x06')) + 16);
+  while (archive.readUInt32LE(at) === 0x02014b50) {
+    const method = archive.readUInt16LE(at + 10);
+    const size = archive.readUInt32LE(at + 20);
+    const [nameLength, extraLength, commentLength] = [28, 30, 32].map((field) => archive.readUInt16LE(at + field));
+    const local = archive.readUInt32LE(at + 42);
+    const start = local + 30 + archive.readUInt16LE(local + 26) + archive.readUInt16LE(local + 28);
+    const packed = archive.subarray(start, start + size);
+    const name = archive.toString('utf8', at + 46, at + 46 + nameLength!);
+    files.set(name, method === 0 ? packed : inflateRawSync(packed));
     at += 46 + nameLength! + extraLength! + commentLength!;
   }
-  return arrays;
+  return files;
 }
 
 /** The array as an input of ONNX Runtime. */
@@ -50,7 +55,7 @@ export function toNumbers({ descr, data }: NpyArray): ArrayLike<number> {
   throw new Error(`no numbers for ${descr}`);
 }
 
-function parseNpy(bytes: Buffer): NpyArray {
+export function parseNpy(bytes: Buffer): NpyArray {
   const headerLength = bytes[6] === 1 ? bytes.readUInt16LE(8) : bytes.readUInt32LE(8);
   const start = (bytes[6] === 1 ? 10 : 12) + headerLength;
   const header = bytes.toString('latin1', 10, start);

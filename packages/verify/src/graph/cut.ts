@@ -58,6 +58,7 @@ export function cut(model: ModelProto, parts: readonly Part[], beginnings: Reado
     outputs.add(part.to);
     for (const value of ancestors(part.to, producers)) used.add(value);
   }
+  const stored = new Set(graph.initializer.map(({ name = '' }) => name));
   const keptInputs = graph.input.filter(({ name = '' }) => used.has(name));
   const boundaries = [...inputFor].filter(([, name]) => used.has(name));
   const known = new Map(graph.output.map((info) => [info.name, info]));
@@ -72,7 +73,8 @@ export function cut(model: ModelProto, parts: readonly Part[], beginnings: Reado
   return {
     model: { ...model, graph: cutGraph },
     inputFor: (value) => inputFor.get(value),
-    keptInputs: keptInputs.map(({ name = '' }) => name),
+    // Those with a default value are as in the runs that gave the other values: not given.
+    keptInputs: keptInputs.map(({ name = '' }) => name).filter((name) => !stored.has(name)),
     missing,
   };
 }

@@ -16,9 +16,14 @@ namespace {
 
 enum class Way { kStream, kGemm, kAny };
 
+// Measured on an H200 (docs/decisions/0010-cuda-kernels.md): with 16-bit adapters, streaming is the faster way for up to eight
+// tokens and W [out, in]; float32 adapters stream up to kStreamMaxTokens.
+constexpr int64_t kStreamTokens = 8;
+
 Way Choose(const CudaLinearProblem& p) {
-  if (p.rows <= kStreamMaxTokens && StreamLinearSupports(p)) return Way::kStream;
-  return LinearGemmSupports(p) ? Way::kGemm : Way::kAny;
+  const bool gemm = LinearGemmSupports(p), prefers_gemm = p.A.dtype == p.dtype && (p.rows > kStreamTokens || p.W.transposed);
+  if (!(gemm && prefers_gemm) && p.rows <= kStreamMaxTokens && StreamLinearSupports(p)) return Way::kStream;
+  return gemm ? Way::kGemm : Way::kAny;
 }
 
 }  // namespace

@@ -36,9 +36,17 @@ def family_of(model_type: str) -> Family:
     Raises:
         ValueError: no family is written for it.
     """
-    from .smolvlm import parts as smolvlm
+    from . import gemma3, llava, mistral3, qwen2_5_vl, qwen3_vl, smolvlm
 
-    families: dict[str, Family] = {"smolvlm": smolvlm, "idefics3": smolvlm}
+    families: dict[str, Family] = {
+        "gemma3": gemma3.parts,
+        "idefics3": smolvlm.parts,
+        "llava": llava.parts,
+        "mistral3": mistral3.parts,
+        "qwen2_5_vl": qwen2_5_vl.parts,
+        "qwen3_vl": qwen3_vl.parts,
+        "smolvlm": smolvlm.parts,
+    }
     if model_type not in families:
         known = ", ".join(sorted(families))
         raise ValueError(f"no export family for model_type {model_type!r}; known: {known}")

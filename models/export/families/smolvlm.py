@@ -1,28 +1,17 @@
-"""SmolVLM and Idefics3: vision encoder with connector, token embedding, decoder with KV cache.
-
-Modules keep the names that they have in the whole model, so that the paths in the graphs are PEFT's. Picture features,
-embeddings and logits are float32 at the files' borders, whatever the model's type; the KV cache is of the model's type.
-"""
+"""SmolVLM and Idefics3: vision encoder with connector, token embedding, decoder with KV cache."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from transformers.cache_utils import DynamicCache
 
 from . import Part
-
-BATCH, SEQUENCE, PAST, TOTAL = (
-    "batch_size",
-    "sequence_length",
-    "past_sequence_length",
-    "total_sequence_length",
-)
+from .language_model import BATCH, decoder_part, embedding_part, has_adapter
 
 
 def parts(model: nn.Module, dtype: torch.dtype) -> list[Part]:
     """The three files of a model in eval mode whose weights are of `dtype`."""
-    return [_vision(model, dtype), _embedding(model), _decoder(model, dtype)]
+    return [_vision(model, dtype), embedding_part(model), decoder_part(model, dtype, attribute="text_model")]
 
 
 class VisionEncoder(nn.Module):
@@ -47,51 +36,6 @@ class VisionEncoder(nn.Module):
         return self.model.connector(features).float()
 
 
-class TokenEmbedding(nn.Module):
-    """`input_ids` int64 [batch, sequence] → float32 [batch, sequence, hidden]."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.embed_tokens = model.get_input_embeddings()
-
-    def forward(self, input_ids: Tensor) -> Tensor:
-        """Looks the rows up."""
-        return self.embed_tokens(input_ids).float()
-
-
-class Decoder(nn.Module):
-    """One step or many: embeddings and a KV cache in, logits and the longer cache out.
-
-    `attention_mask` int64 [batch, past + sequence]; `position_ids` int64 [batch, sequence]; each of `past` is
-    [batch, kv_heads, past, head_dim], keys and values of layer 0 first.
-    """
-
-    def __init__(self, model: nn.Module, dtype: torch.dtype) -> None:
-        super().__init__()
-        self.model = nn.Module()
-        self.model.text_model = model.model.text_model
-        self.lm_head = model.lm_head
-        self.dtype = dtype
-
-    def forward(
-        self, inputs_embeds: Tensor, attention_mask: Tensor, position_ids: Tensor, *past: Tensor
-    ) -> tuple[Tensor, ...]:
-        """The cache object is built inside, since exporters take tensors only."""
-        cache = DynamicCache()
-        for layer in range(len(past) // 2):
-            cache.update(past[2 * layer], past[2 * layer + 1], layer)
-        result = self.model.text_model(
-            inputs_embeds=inputs_embeds.to(self.dtype),
-            attention_mask=attention_mask,
-            position_ids=position_ids,
-            past_key_values=cache,
-            use_cache=True,
-        )
-        logits = self.lm_head(result.last_hidden_state).float()
-        present = [t for layer in result.past_key_values.layers for t in (layer.keys, layer.values)]
-        return logits, *present
-
-
 def _vision(model: nn.Module, dtype: torch.dtype) -> Part:
     side = model.config.vision_config.image_size
     many = {0: BATCH, 1: "num_images"}
@@ -105,51 +49,5 @@ def _vision(model: nn.Module, dtype: torch.dtype) -> Part:
         },
         ["image_features"],
         {"pixel_values": many, "pixel_attention_mask": many, "image_features": {0: "num_images_total"}},
-        keep_scopes=_has_adapter(model.model.vision_model),
+        keep_scopes=has_adapter(model.model.vision_model),
     )
-
-
-def _embedding(model: nn.Module) -> Part:
-    both = {0: BATCH, 1: SEQUENCE}
-    return Part(
-        "embed_tokens",
-        TokenEmbedding(model),
-        {"input_ids": torch.zeros(2, 5, dtype=torch.long)},
-        ["inputs_embeds"],
-        {"input_ids": both, "inputs_embeds": both},
-        keep_scopes=_has_adapter(model.get_input_embeddings()),
-    )
-
-
-def _decoder(model: nn.Module, dtype: torch.dtype) -> Part:
-    config = model.config.text_config
-    names = [f"{i}.{kind}" for i in range(config.num_hidden_layers) for kind in ("key", "value")]
-    past = {
-        f"past_key_values.{n}": torch.zeros(2, config.num_key_value_heads, 7, config.head_dim, dtype=dtype)
-        for n in names
-    }
-    both = {0: BATCH, 1: SEQUENCE}
-    return Part(
-        "decoder_model_merged",
-        Decoder(model, dtype),
-        {
-            "inputs_embeds": torch.zeros(2, 5, config.hidden_size),
-            "attention_mask": torch.ones(2, 12, dtype=torch.long),
-            "position_ids": torch.arange(7, 12)[None].repeat(2, 1),
-            **past,
-        },
-        ["logits", *(f"present.{n}" for n in names)],
-        {
-            "inputs_embeds": both,
-            "attention_mask": {0: BATCH, 1: TOTAL},
-            "position_ids": both,
-            **{n: {0: BATCH, 2: PAST} for n in past},
-            "logits": both,
-            **{f"present.{n}": {0: BATCH, 2: TOTAL} for n in names},
-        },
-        keep_scopes=True,
-    )
-
-
-def _has_adapter(module: nn.Module) -> bool:
-    return any("lora_" in name for name, _ in module.named_parameters())

@@ -5,7 +5,7 @@ python -m models.families.record OUT [FAMILY …] [--keep decoder]
 `OUT/<family>/<part>_<dtype>.onnx` are the graphs. `OUT/<family>/<dtype>.npz` holds, for a prompt of text alone and one
 with a picture, every input of the decoder in a prefill and three decode steps (`text.0.inputs_embeds`, …) and the whole
 PyTorch model's logits. `OUT/families.json` says how many modules are adapted, how far the exported graphs in
-onnxruntime are from PyTorch, and the versions used. With `--keep decoder` only the decoders stay: what the fixtures hold.
+onnxruntime are from PyTorch, and the versions used. With `--keep decoder` only the decoders stay, as in the fixtures.
 """
 
 from __future__ import annotations

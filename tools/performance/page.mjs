@@ -9,6 +9,7 @@ export function pages() {
   const overhead = result('runtime-overhead');
   const soak = result('runtime-soak');
   const server = result('server-infer');
+  const large = result('large-export');
   const text = [
     '# Performance',
     '',
@@ -18,6 +19,7 @@ export function pages() {
     ...overheadSection(overhead),
     ...soakSection(soak),
     ...serverSection(server),
+    ...largeSection(large),
   ];
   return new Map([
     ['docs/performance.md', `${text.join('\n').trimEnd()}\n`],
@@ -95,6 +97,25 @@ function serverSection({ results, model, ...made }) {
     ...results.map((row) => `| ${row.path} | ${row.concurrency} | ${row.per_second} | ${row.p50_ms} | ${row.p99_ms} |`),
     '',
     provenance(made),
+    '',
+  ];
+}
+
+function largeSection({ graphs, data, ...made }) {
+  return [
+    '## Rewriting a 32B export',
+    '',
+    `${sentence(made.description)} The ${data.gigabytes} GB of weights are a sparse file; strace counts the calls that open or read it.`,
+    '',
+    '| graph | MB | rewritten, MB | DoRA modules fused | seconds | peak memory, MB | calls on the weights |',
+    '|---|---:|---:|---:|---:|---:|---:|',
+    ...graphs.map(
+      (row) =>
+        `| ${row.metadata} | ${row.megabytes} | ${row.rewrittenMegabytes} | ${row.fused} of ${row.modules} | ${row.seconds} | ${row.peakMegabytes} | ${row.callsOnData} |`,
+    ),
+    '',
+    provenance(made),
+    '',
   ];
 }
 

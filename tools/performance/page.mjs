@@ -10,6 +10,7 @@ export function pages() {
   const soak = result('runtime-soak');
   const server = result('server-infer');
   const large = result('large-export');
+  const session = result('session-load');
   const text = [
     '# Performance',
     '',
@@ -20,6 +21,7 @@ export function pages() {
     ...soakSection(soak),
     ...serverSection(server),
     ...largeSection(large),
+    ...sessionSection(session),
   ];
   return new Map([
     ['docs/performance.md', `${text.join('\n').trimEnd()}\n`],
@@ -112,6 +114,24 @@ function largeSection({ graphs, data, ...made }) {
     ...graphs.map(
       (row) =>
         `| ${row.metadata} | ${row.megabytes} | ${row.rewrittenMegabytes} | ${row.fused} of ${row.modules} | ${row.seconds} | ${row.peakMegabytes} | ${row.callsOnData} |`,
+    ),
+    '',
+    provenance(made),
+    '',
+  ];
+}
+
+function sessionSection({ models, ...made }) {
+  return [
+    '## Loading and running a rewritten model',
+    '',
+    sentence(made.description),
+    '',
+    '| | graph, MB | weights, MB | load, s | one token, ms | 64 tokens, ms | peak memory, MB | largest difference of a logit |',
+    '|---|---:|---:|---:|---:|---:|---:|---:|',
+    ...models.map(
+      (row) =>
+        `| ${row.name} | ${row.graphMegabytes} | ${row.dataMegabytes} | ${row.loadSeconds} | ${row.oneTokenMilliseconds} | ${row.sixtyFourTokensMilliseconds} | ${row.peakMegabytes} | ${row.largestLogitDifference.toPrecision(2)} |`,
     ),
     '',
     provenance(made),

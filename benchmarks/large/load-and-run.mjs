@@ -1,0 +1,60 @@
+// `node load-and-run.mjs MODEL LAYERS KV_HEADS HEAD_DIM HIDDEN`: in this process, loads a decoder and runs it with stock
+// onnxruntime-node; prints the times in milliseconds and the last logits of the long run as JSON.
+import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { median } from './measured.mjs';
+
+const RUNS = 7;
+const [model, ...shape] = process.argv.slice(2);
+const [layers, heads, headDim, hidden] = shape.map(Number);
+
+const begun = performance.now();
+const session = await InferenceSession.create(model);
+const load = performance.now() - begun;
+const decode = await timed(feeds({ tokens: 1, past: 64 }));
+const prefill = await timed(feeds({ tokens: 64, past: 0 }));
+const [, rows, vocabulary] = prefill.logits.dims;
+console.log(
+  JSON.stringify({
+    load,
+    decode: decode.milliseconds,
+    prefill: prefill.milliseconds,
+    logits: [...prefill.logits.data.subarray((rows - 1) * vocabulary)],
+  }),
+);
+
+/** Median of a few runs, after one that is not counted. */
+async function timed(inputs) {
+  const { logits } = await session.run(inputs);
+  const times = [];
+  for (let run = 0; run < RUNS; run++) {
+    const start = performance.now();
+    await session.run(inputs, ['logits']);
+    times.push(performance.now() - start);
+  }
+  return { milliseconds: median(times), logits };
+}
+
+function feeds({ tokens, past }) {
+  const cache = () => filled([1, heads, past, headDim]);
+  const names = Array.from({ length: layers }, (_, layer) => [`${layer}.key`, `${layer}.value`]).flat();
+  return {
+    inputs_embeds: filled([1, tokens, hidden]),
+    attention_mask: new Tensor('int64', new BigInt64Array(past + tokens).fill(1n), [1, past + tokens]),
+    position_ids: new Tensor(
+      'int64',
+      BigInt64Array.from({ length: tokens }, (_, i) => BigInt(past + i)),
+      [1, tokens],
+    ),
+    ...Object.fromEntries(names.map((name) => [`past_key_values.${name}`, cache()])),
+  };
+}
+
+/** The same values each time, spread over [-1, 1]. */
+function filled(dims) {
+  const size = dims.reduce((a, b) => a * b, 1);
+  return new Tensor(
+    'float32',
+    Float32Array.from({ length: size }, (_, i) => Math.sin(i * 12.9898)),
+    dims,
+  );
+}

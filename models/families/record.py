@@ -72,7 +72,7 @@ def _generate(family: str, model: PreTrainedModel, *, with_picture: bool) -> lis
     caught: dict[str, Any] = {}
     language_model = model.model.language_model
     hook = language_model.register_forward_pre_hook(lambda _m, _a, kwargs: caught.update(kwargs), with_kwargs=True)
-    cache, seen, steps = DynamicCache(), 0, []
+    cache, seen, steps = DynamicCache(config=model.config.get_text_config()), 0, []
     for step in range(1 + DECODE_STEPS):
         length = current.shape[1]
         is_picture = (current == IMAGE_TOKEN).long()
@@ -137,12 +137,10 @@ def _features(model: PreTrainedModel, vision: dict[str, Tensor], sizes: dict[str
 def _compare(folder: Path, parts: dict[str, Part], dtype: str, steps: list[tuple[dict[str, Any], Any]]) -> float:
     """The smallest cosine of logits between onnxruntime, which keeps its own cache, and PyTorch."""
     session = _session(folder / f"{DECODER}_{dtype}.onnx")
-    kinds = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
-    example = parts[DECODER].inputs
     past = {
-        i.name: np.zeros((1, example[i.name].shape[1], 0, example[i.name].shape[3]), kinds[i.type])
-        for i in session.get_inputs()
-        if i.name.startswith("past")
+        name: _start(example.numpy(), parts[DECODER].dynamic[name])
+        for name, example in parts[DECODER].inputs.items()
+        if name.startswith("past")
     }
     names = [o.name for o in session.get_outputs()]
     worst = 1.0
@@ -151,8 +149,19 @@ def _compare(folder: Path, parts: dict[str, Part], dtype: str, steps: list[tuple
         feeds = {name: value for name, value in inputs.items() if name in known}
         outputs = dict(zip(names, session.run(None, {**feeds, **past}), strict=True))
         worst = min(worst, _cosine(outputs.pop("logits"), expected))
-        past = {name.replace("present", "past_key_values"): value for name, value in outputs.items()}
+        past = {_as_past(name): value for name, value in outputs.items()}
     return worst
+
+
+def _start(example: np.ndarray, dynamic: dict[int, str]) -> np.ndarray:
+    """A cache's tensor before the first token: a batch of one, no past, zeros."""
+    varying = {0: 1, 2: 0} if 2 in dynamic else {0: 1}
+    return np.zeros([varying.get(axis, size) for axis, size in enumerate(example.shape)], example.dtype)
+
+
+def _as_past(present: str) -> str:
+    """The input that an output of the cache becomes, as transformers.js names them."""
+    return present.replace("present_", "past_").replace("present.", "past_key_values.")
 
 
 def _vision_cosine(family: str, model: PreTrainedModel, folder: Path, dtype: str) -> float | None:

@@ -80,6 +80,20 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "vision_config": {**QWEN_VISION, "patch_size": 14, "window_size": 56, "fullatt_block_indexes": [1]},
         **QWEN_TOKENS,
     },
+    "qwen3_5": {
+        "text_config": {
+            **TEXT,
+            "layer_types": ["linear_attention", "full_attention"],
+            "head_dim": 16,
+            "linear_num_key_heads": 2,
+            "linear_num_value_heads": 4,
+            "linear_key_head_dim": 8,
+            "linear_value_head_dim": 8,
+            "rope_parameters": {**ROPE, "mrope_interleaved": True, "partial_rotary_factor": 0.5},
+        },
+        "vision_config": {**QWEN_VISION, "patch_size": 16, "num_position_embeddings": 64},
+        **QWEN_TOKENS,
+    },
     "qwen3_vl": {
         "text_config": {**TEXT, "rope_parameters": {**ROPE, "mrope_interleaved": True}},
         "vision_config": {

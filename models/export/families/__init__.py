@@ -36,7 +36,7 @@ def family_of(model_type: str) -> Family:
     Raises:
         ValueError: no family is written for it.
     """
-    from . import gemma3, llava, mistral3, qwen2_5_vl, qwen3_vl, smolvlm
+    from . import gemma3, llava, mistral3, qwen2_5_vl, qwen3_5, qwen3_vl, smolvlm
 
     families: dict[str, Family] = {
         "gemma3": gemma3.parts,
@@ -44,6 +44,7 @@ def family_of(model_type: str) -> Family:
         "llava": llava.parts,
         "mistral3": mistral3.parts,
         "qwen2_5_vl": qwen2_5_vl.parts,
+        "qwen3_5": qwen3_5.parts,
         "qwen3_vl": qwen3_vl.parts,
         "smolvlm": smolvlm.parts,
     }

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from . import Part
 from .language_model import BATCH, SEQUENCE, decoder_part, embedding_part
-from .qwen_vision import attend, places, vision_part
+from .qwen3_vision import layers
+from .qwen_vision import vision_part
 
 
 def parts(model: nn.Module, dtype: torch.dtype) -> list[Part]:
@@ -25,13 +26,13 @@ def parts(model: nn.Module, dtype: torch.dtype) -> list[Part]:
     encoder = vision_part(
         VisionEncoder(model, dtype), values, {"image_features": {0: tokens}, "deepstack_features": {1: tokens}}
     )
-    layers, hidden = len(vision.deepstack_visual_indexes), model.config.text_config.hidden_size
+    count, hidden = len(vision.deepstack_visual_indexes), model.config.text_config.hidden_size
     model.model.language_model._deepstack_process = _add
     decoder = decoder_part(
         model,
         dtype,
         position_axes=3,
-        extras={"deepstack_embeds": (torch.zeros(layers, 2, 5, hidden), {1: BATCH, 2: SEQUENCE})},
+        extras={"deepstack_embeds": (torch.zeros(count, 2, 5, hidden), {1: BATCH, 2: SEQUENCE})},
         arguments=_arguments,
     )
     return [encoder, embedding_part(model), decoder]
@@ -47,36 +48,12 @@ class VisionEncoder(nn.Module):
         self.dtype = dtype
 
     def forward(self, pixel_values: Tensor, image_grid_thw: Tensor) -> tuple[Tensor, Tensor]:
-        """The learned grid of positions is resampled to the picture's, with its corners kept."""
+        """DeepStack's layers have a merger each."""
         visual = self.model.visual
-        row, column = places(pixel_values.shape[0], image_grid_thw, visual.spatial_merge_size)
-        hidden = visual.patch_embed(pixel_values.to(self.dtype))
-        hidden = hidden + self._learned_positions(row, column, image_grid_thw).to(hidden.dtype)
-        cos, sin = visual.rotary_pos_emb(hidden, torch.stack([row, column], dim=-1))
-        stacked = []
-        for number, block in enumerate(visual.blocks):
-            hidden = hidden + attend(block.attn, block.norm1(hidden), cos, sin, None)
-            hidden = hidden + block.mlp(block.norm2(hidden))
-            if number in visual.deepstack_visual_indexes:
-                stacked.append(visual.deepstack_merger_list[len(stacked)](hidden))
-        return visual.merger(hidden).float(), torch.stack(stacked).float()
-
-    def _learned_positions(self, row: Tensor, column: Tensor, grid_thw: Tensor) -> Tensor:
-        side = self.model.visual.num_grid_per_side
-        y, x = _resampled(row, grid_thw[0, 1], side), _resampled(column, grid_thw[0, 2], side)
-        total = torch.zeros(())
-        for (row_at, row_weight), (column_at, column_weight) in ((i, j) for i in y for j in x):
-            corner = self.model.visual.pos_embed(row_at * side + column_at)
-            total = total + corner * (row_weight * column_weight)[:, None]
-        return total
-
-
-def _resampled(place: Tensor, size: Tensor, side: int) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """The two neighbours on a grid of `side` places, each with its weight."""
-    exact = place.float() * ((side - 1) / (size - 1).clamp(min=1).float())
-    low = exact.floor().clamp(max=side - 1)
-    high = (low + 1).clamp(max=side - 1)
-    return (low.long(), 1 - (exact - low)), (high.long(), exact - low)
+        outputs = layers(visual, pixel_values.to(self.dtype), image_grid_thw)
+        chosen = enumerate(visual.deepstack_visual_indexes)
+        stacked = [visual.deepstack_merger_list[number](outputs[layer]) for number, layer in chosen]
+        return visual.merger(outputs[-1]).float(), torch.stack(stacked).float()
 
 
 def _arguments(attention_mask: Tensor, position_ids: Tensor, deepstack_embeds: Tensor) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What the vision encoders of Qwen2.5-VL and Qwen3-VL share: one picture a call, of any size.
+"""What the vision encoders of Qwen2.5-VL, Qwen3-VL and Qwen3.5 share: one picture a call, of any size.
 
 The models' own code walks over pictures and windows in Python, which fixes their sizes. Here every patch's place is
 computed from its number: patches come in squares of `merge` x `merge`, square by square along the rows.

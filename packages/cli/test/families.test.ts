@@ -60,7 +60,7 @@ async function generate(session: Session, recording: ReadonlyMap<string, TensorD
   const cosines: number[] = [];
   let past: Record<string, TensorData> = {};
   for (const { name, type, shape } of session.inputs) {
-    if (name.startsWith('past')) past[name] = empty(type, [1, Number(shape[1]), 0, Number(shape[3])]);
+    if (name.startsWith('past')) past[name] = start(type, shape);
   }
   for (let step = 0; step < STEPS; step++) {
     const feeds: Record<string, TensorData> = { ...past };
@@ -70,17 +70,23 @@ async function generate(session: Session, recording: ReadonlyMap<string, TensorD
     }
     const { logits, ...present } = (await session.run(feeds)) as Record<string, TensorData>;
     cosines.push(cosine(logits!.data as Float32Array, recording.get(`${prompt}.${step}.logits`)!.data as Float32Array));
-    past = Object.fromEntries(
-      Object.entries(present).map(([name, value]) => [name.replace('present', 'past_key_values'), value]),
-    );
+    past = Object.fromEntries(Object.entries(present).map(([name, value]) => [asPast(name), value]));
   }
   return cosines;
 }
 
-function empty(type: string, dims: readonly number[]): TensorData {
+/** A tensor of the cache before the first token, for one prompt: no past, and states of zeros. */
+function start(type: string, shape: Session['inputs'][number]['shape']): TensorData {
+  const dims = shape.map((size, axis) => (axis === 0 ? 1 : typeof size === 'number' ? size : 0));
+  const count = dims.reduce((product, size) => product * size, 1);
   return type === 'float16'
-    ? { type, data: new Uint16Array(0), dims }
-    : { type: 'float32', data: new Float32Array(0), dims };
+    ? { type, data: new Uint16Array(count), dims }
+    : { type: 'float32', data: new Float32Array(count), dims };
+}
+
+/** The input that an output of the cache becomes, as transformers.js names them. */
+function asPast(present: string): string {
+  return present.replace('present_', 'past_').replace('present.', 'past_key_values.');
 }
 
 function cosine(a: Float32Array, b: Float32Array): number {

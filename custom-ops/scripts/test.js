@@ -43,9 +43,6 @@ const threads = String(availableParallelism());
 const { status } = spawnSync(
   'ctest',
   ['--test-dir', build, '--output-on-failure', '-j', threads, '--output-junit', report],
-  {
-    stdio: 'inherit',
-    env: { ...env, LSAN_OPTIONS: `suppressions=${root}/test/lsan.supp:print_suppressions=0` },
-  },
+  { stdio: 'inherit' },
 );
 exit(status ?? 1);

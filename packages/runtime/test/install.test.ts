@@ -34,6 +34,7 @@ afterAll(() => rmSync(project, { recursive: true, force: true }));
 test('holds the sources of the addon and the built JavaScript, and neither tests nor builds', () => {
   for (const file of [
     'CMakeLists.txt',
+    'build-addon.js',
     'install.js',
     'native/addon.cc',
     'native/exports.map',

@@ -43,6 +43,9 @@ OrtLibrary LoadOrtLibrary(const std::string& path) {
   }
   const std::string mapped = MappedLibrary();
   if (!mapped.empty() && mapped != wanted) throw std::runtime_error("another ONNX Runtime is in this process: " + mapped + ", not " + wanted);
+  // From 1.30 on the library starts a telemetry client, with a thread of its own and uploads, unless this is set; a value
+  // that is there already stays.
+  setenv("ORT_DISABLE_TELEMETRY", "1", 0);
   void* handle = dlopen(wanted.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
   if (handle == nullptr) throw std::runtime_error(std::string("ONNX Runtime cannot be loaded: ") + dlerror());
   auto get_base = reinterpret_cast<const OrtApiBase* (*)()>(dlsym(handle, "OrtGetApiBase"));

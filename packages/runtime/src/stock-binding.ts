@@ -52,6 +52,8 @@ export function stockVersion(): string {
 }
 
 function load(): StockBinding {
+  // ONNX Runtime's telemetry stays off unless somebody asked for it, as in the addon (native/ort_library.cc).
+  process.env.ORT_DISABLE_TELEMETRY ??= '1';
   try {
     const inner = require('onnxruntime-node/dist/binding.js') as {
       initOrt(): void;

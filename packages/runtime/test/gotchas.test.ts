@@ -323,6 +323,21 @@ describe('12: the one OrtEnv of the process', () => {
   });
 });
 
+describe("13: ONNX Runtime's telemetry, with a thread and uploads of its own", () => {
+  test.each(['addon', 'onnxruntime-node'])('stays off unless it is asked for, %s', async (backend) => {
+    const model = modelFile('increment', increment());
+    const threads = async (telemetry: string | undefined) => {
+      const env = { ORT_DORA_RUNTIME: backend, ORT_DISABLE_TELEMETRY: telemetry };
+      const { code, stdout } = await runProgram('threads.js', { model }, { env });
+      expect([code, stdout.split(' ')[0]]).toEqual([0, backend]);
+      return Number(stdout.split(' ')[1]);
+    };
+    const off = await threads('1');
+    expect(await threads('0')).toBeGreaterThan(off);
+    expect(await threads(undefined)).toBe(off);
+  });
+});
+
 function errorName(action: () => unknown): string | undefined {
   try {
     action();

@@ -48,7 +48,7 @@ export interface Outcome {
 export function runProgram(
   name: string,
   argument: object = {},
-  { env = {}, flags = [] }: { env?: Record<string, string>; flags?: readonly string[] } = {},
+  { env = {}, flags = [] }: { env?: Record<string, string | undefined>; flags?: readonly string[] } = {},
 ): Promise<Outcome> {
   const start = performance.now();
   const program = join(packageRoot, 'test/programs', name);

@@ -370,7 +370,10 @@ TEST(Session, RegistrationDoesNotGrow) {
   fastest(20);
   const double before = fastest(50);
   fastest(300);
-  EXPECT_LT(fastest(50), 2 * before);
+  // Once is enough: what grows does not become faster again, what others do on the machine passes.
+  double after = fastest(50);
+  for (int again = 0; again < 4 && after >= 2 * before; ++again) after = fastest(50);
+  EXPECT_LT(after, 2 * before);
 }
 
 TEST(Session, AnOlderRuntimeIsRefusedWithItsVersion) {

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import onnx_ir as ir
 import torch
 from peft import LoraConfig, get_peft_model
@@ -22,7 +21,7 @@ from torch import Tensor, nn
 from transformers import Qwen3Config, Qwen3ForCausalLM
 from transformers.cache_utils import DynamicCache
 
-from models.export.graph import KEPT_METADATA
+from models.export.graph import strip_metadata
 
 BATCH, SEQUENCE, PAST, TOTAL = "batch_size", "sequence_length", "past_sequence_length", "total_sequence_length"
 EXTERNAL_FROM = 1024
@@ -108,7 +107,7 @@ def export(shape: Shape, out: Path) -> None:
     place_weights(model, out / "model.onnx_data", config, shape.sparse)
     proto = ir.to_proto(model)
     (out / "model.onnx").write_bytes(proto.SerializeToString())
-    strip_metadata(proto)
+    strip_metadata(proto, keep_scopes=True)
     (out / "slim.onnx").write_bytes(proto.SerializeToString(deterministic=True))
 
 
@@ -182,19 +181,6 @@ def weight(name: str, shape: tuple[int, ...], config: Qwen3Config, random: np.ra
     if len(shape) == 1:
         return np.ones(shape)
     return random.standard_normal(shape, dtype=np.float32) * STANDARD_DEVIATION
-
-
-def strip_metadata(model: onnx.ModelProto) -> None:
-    """Keeps of the exporter's metadata the nodes' module paths only, as the exports of `models` do."""
-    for node in model.graph.node:
-        kept = [p.value for p in node.metadata_props if p.key == KEPT_METADATA]
-        del node.metadata_props[:]
-        for value in kept:
-            node.metadata_props.add(key=KEPT_METADATA, value=value)
-        node.doc_string = ""
-    graph = model.graph
-    for holder in (model, graph, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
-        del holder.metadata_props[:]
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def export_graph(part: Part, options: GraphOptions) -> onnx.ModelProto:
         else:
             _export_dynamo(part, path, options.optimize)
         model = onnx.load(path)
-    _strip_metadata(model, part.keep_scopes)
+    strip_metadata(model, part.keep_scopes)
     return model
 
 
@@ -80,7 +80,8 @@ def _fixed_parameters(part: Part) -> int:
     return code.co_argcount - 1 if takes_rest else len(part.inputs)
 
 
-def _strip_metadata(model: onnx.ModelProto, keep_scopes: bool) -> None:
+def strip_metadata(model: onnx.ModelProto, keep_scopes: bool) -> None:
+    """Takes away the exporter's metadata, but for the nodes' module paths where they are to be kept."""
     for node in model.graph.node:
         kept = [p.value for p in node.metadata_props if keep_scopes and p.key == KEPT_METADATA]
         del node.metadata_props[:]

@@ -10,6 +10,7 @@ export function pages() {
   const soak = result('runtime-soak');
   const server = result('server-infer');
   const large = result('large-export');
+  const others = result('large-others');
   const session = result('session-load');
   const text = [
     '# Performance',
@@ -21,12 +22,13 @@ export function pages() {
     ...soakSection(soak),
     ...serverSection(server),
     ...largeSection(large),
+    ...othersSection(others),
     ...sessionSection(session),
   ];
   return new Map([
     ['docs/performance.md', `${text.join('\n').trimEnd()}\n`],
     ['docs/images/run-overhead.svg', overheadChart(overhead)],
-    ['README.md', withAccuracy(content('README.md'), content('models/README.md'))],
+    ['README.md', withOthers(withAccuracy(content('README.md'), content('models/README.md')), others)],
   ]);
 }
 
@@ -36,6 +38,12 @@ const ACCURACY = /(?<=<!-- accuracy: begin -->\n).*?(?=<!-- accuracy: end -->)/s
 function withAccuracy(page, source) {
   const tables = ACCURACY.exec(source)[0];
   return page.replace(ACCURACY, () => `${tables.slice(0, tables.indexOf('\n\n600 held-out'))}\n`);
+}
+
+const OTHERS = /(?<=<!-- others: begin -->\n).*?(?=<!-- others: end -->)/s;
+
+function withOthers(page, others) {
+  return page.replace(OTHERS, () => `${othersTable(others).join('\n')}\n`);
 }
 
 function overheadSection({ microseconds, ...made }) {
@@ -118,6 +126,31 @@ function largeSection({ graphs, data, ...made }) {
     '',
     provenance(made),
     '',
+  ];
+}
+
+function othersSection({ limits, ...made }) {
+  return [
+    '## Other tools on the same files',
+    '',
+    `What a tool that rewrites graphs needs at this size; none of the others knows DoRA. One run each, ended after ${limits.seconds} s, at ${limits.memoryGigabytes} GB of`,
+    `memory or at ${limits.fileGigabytes} GB of output; peak memory counts pages of mapped files too.`,
+    '',
+    ...othersTable(made),
+    '',
+    provenance(made),
+    '',
+  ];
+}
+
+function othersTable({ rows }) {
+  return [
+    '| model | tool | seconds | peak memory, MB | nodes | written, MB | failure |',
+    '|---|---|---:|---:|---:|---:|---|',
+    ...rows.map(
+      (row) =>
+        `| ${row.model} | ${row.tool} | ${row.seconds} | ${row.peakMegabytes} | ${row.nodes ?? ''} | ${row.writtenMegabytes ?? ''} | ${row.failure ?? ''} |`,
+    ),
   ];
 }
 

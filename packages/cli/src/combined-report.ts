@@ -42,7 +42,7 @@ function fullReport({ report, verification }: NamedReport): FullReport {
   return verification ? { ...own, verification } : own;
 }
 
-const inFile = <T extends { readonly path: string }>(name: string, module: T): T => ({
+export const inFile = <T extends { readonly path: string }>(name: string, module: T): T => ({
   ...module,
   path: `${name}: ${module.path}`,
 });

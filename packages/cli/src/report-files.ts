@@ -2,9 +2,9 @@
 
 import { mkdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join, relative, resolve } from 'node:path';
-import { type PageContext, reportPage } from '@ort-dora/rewriter';
+import { type ModuleGraph, type PageContext, readModuleGraphs, reportPage } from '@ort-dora/rewriter';
 import { describeRuntime } from '@ort-dora/runtime';
-import type { FullReport } from './combined-report.js';
+import { type FullReport, inFile, type NamedReport } from './combined-report.js';
 import { externalFiles } from './external-files.js';
 import type { ModelSet } from './models.js';
 import { version } from './version.js';
@@ -18,7 +18,9 @@ export interface ReportContext {
   /** The command that made the report, as it was typed. */
   readonly command: string;
   /** Asked for the page alone, since it takes another look at every model. */
-  readonly bytes: () => Promise<ModelBytes>;
+  readonly bytes?: () => Promise<ModelBytes>;
+  /** Likewise. */
+  readonly graphs?: () => Promise<readonly ModuleGraph[]>;
 }
 
 export interface ModelBytes {
@@ -36,11 +38,17 @@ export async function writeReportFiles<R>(
   report: R,
   page: (report: R, context: PageContext) => string,
   paths: ReportPaths,
-  { command, bytes }: ReportContext,
+  { command, bytes, graphs }: ReportContext,
 ): Promise<void> {
   if (paths.report !== undefined) await writeWhole(paths.report, `${JSON.stringify(report, null, 2)}\n`);
   if (paths.html !== undefined) {
-    await writeWhole(paths.html, page(report, { command, bytes: await bytes(), versions: versions() }));
+    const context: PageContext = {
+      command,
+      versions: versions(),
+      ...(bytes && { bytes: await bytes() }),
+      ...(graphs && { graphs: await graphs() }),
+    };
+    await writeWhole(paths.html, page(report, context));
   }
 }
 
@@ -66,11 +74,28 @@ export async function writeWhole(path: string, text: string): Promise<void> {
   }
 }
 
+/** Some modules of each model before and after, for its page; of a folder, named as its combined report names them. */
+export async function moduleGraphs(
+  set: ModelSet,
+  out: string,
+  reports: readonly NamedReport[],
+): Promise<ModuleGraph[]> {
+  const written = writtenModels(set, out);
+  const graphs: ModuleGraph[] = [];
+  for (const [index, { name, report, verification }] of reports.entries()) {
+    const found = await readModuleGraphs(set.models[index]!, written[index]!, report.modules, verification);
+    graphs.push(...(set.kind === 'file' ? found : found.map((graph) => inFile(name, graph))));
+  }
+  return graphs;
+}
+
 /** Sizes of the models and their external data, before and after. */
 export async function modelBytes(set: ModelSet, out: string): Promise<ModelBytes> {
-  const written = set.kind === 'file' ? [out] : set.models.map((model) => join(out, relative(set.root, model)));
-  return { before: await totalBytes(set.models), after: await totalBytes(written) };
+  return { before: await totalBytes(set.models), after: await totalBytes(writtenModels(set, out)) };
 }
+
+const writtenModels = (set: ModelSet, out: string): readonly string[] =>
+  set.kind === 'file' ? [out] : set.models.map((model) => join(out, relative(set.root, model)));
 
 async function totalBytes(models: readonly string[]): Promise<number> {
   let total = 0;

@@ -36,6 +36,7 @@ const cases = [
 describe.each(cases)('$sample: $path', ({ sample, path, half, biased }) => {
   const original = join(samples, sample, 'model.onnx');
   const rewritten = join(folder, `${sample}.onnx`);
+  const page = join(folder, `${sample}.html`);
   let y: string;
   beforeAll(async () => {
     const { stdout } = await ortDora('rewrite', original, rewritten, '--json');
@@ -48,7 +49,7 @@ describe.each(cases)('$sample: $path', ({ sample, path, half, biased }) => {
     change(model.graph!.node.find(({ output }) => output.includes(y))!, model);
     const changed = join(folder, `${sample}-changed.onnx`);
     writeFileSync(changed, encodeModel(model));
-    return ortDora('verify', original, changed);
+    return ortDora('verify', original, changed, '--html', page);
   }
 
   /** Gives the operator a changed copy of one of its stored inputs; other readers keep theirs. */
@@ -73,8 +74,12 @@ describe.each(cases)('$sample: $path', ({ sample, path, half, biased }) => {
     expect(stdout).toMatch(new RegExp(`^${path.replaceAll('.', '\\.')} .*NOT EQUAL$`, 'm'));
   }
 
-  test('unchanged: equal', async () => {
+  test('unchanged: equal, also on the page', async () => {
     expect((await verifyChanged(() => {})).code).toBe(0);
+    const html = readFileSync(page, 'utf8');
+    expect(html).toContain('<span class="verdict good">verified</span>');
+    expect(html).toContain('<svg class="error-chart"');
+    expect(html).toContain('<svg class="graph"');
   });
 
   test('a gain that is wrong in one place', async () => {
@@ -84,6 +89,9 @@ describe.each(cases)('$sample: $path', ({ sample, path, half, biased }) => {
       }),
     );
     expectNamed({ code, stdout, stderr });
+    const html = readFileSync(page, 'utf8');
+    expect(html).toContain('<span class="verdict bad">verification failed</span>');
+    expect(html.match(/class="module failed"/g)).toHaveLength(1);
   });
 
   test('two directions of A that changed places', async () => {

@@ -64,7 +64,8 @@ export {
 export type { RoundingError } from './merge/merged-weight.js';
 export { denseNorm } from './norm/dense.js';
 export type { NormCompute, NormRequest } from './norm/norm.js';
-export { type DetailedVerification, reportPage } from './report/html.js';
+export { reportPage } from './report/html.js';
+export { type ModuleGraph, readModuleGraphs } from './report/module-graph/module-graphs.js';
 export type { PageContext } from './report/page/frame.js';
 export {
   type AlreadyFusedModuleReport,
@@ -83,6 +84,8 @@ export {
   reportJson,
   type SkippedModuleReport,
 } from './report/report.js';
+export type { DetailedVerification } from './report/verification.js';
+export { type VerificationSubject, verificationPage } from './report/verification-page.js';
 export { RewriteError, type RewriteErrorCode } from './rewrite/error.js';
 export type { InspectOptions, RewriteOptions, RewriteProgress, RewriteResult } from './rewrite/options.js';
 export { inspectModel, rewriteModel } from './rewrite/rewrite-model.js';

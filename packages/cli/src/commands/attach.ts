@@ -23,7 +23,7 @@ import { computeNorm } from '../norm-compute.js';
 import { jsonOption, type OutputOptions, printResult } from '../output.js';
 import { writeSet } from '../output-folder.js';
 import type { Register } from '../program.js';
-import { modelBytes, writeReports } from '../report-files.js';
+import { modelBytes, moduleGraphs, writeReports } from '../report-files.js';
 import { count } from '../table.js';
 import { type Progress, painter, type Surroundings, startProgress } from '../terminal.js';
 
@@ -137,6 +137,7 @@ async function attach(places: Places, options: AttachCommandOptions, surrounding
     await writeReports(report, options, {
       command: typedCommand(places, options),
       bytes: () => modelBytes(set, out),
+      graphs: () => moduleGraphs(set, out, reports),
     });
   } finally {
     progress.end();

@@ -14,7 +14,7 @@ import { computeNorm } from '../norm-compute.js';
 import { jsonOption, type OutputOptions, printResult } from '../output.js';
 import { type ModelPlace, writeSet } from '../output-folder.js';
 import type { Register } from '../program.js';
-import { modelBytes, writeReports } from '../report-files.js';
+import { modelBytes, moduleGraphs, writeReports } from '../report-files.js';
 import { count } from '../table.js';
 import { type Progress, painter, type Surroundings, startProgress } from '../terminal.js';
 
@@ -73,6 +73,7 @@ async function rewrite(
     await writeReports(report, options, {
       command: typedCommand(model, out, options),
       bytes: () => modelBytes(set, out),
+      graphs: () => moduleGraphs(set, out, reports),
     });
   } finally {
     progress.end();

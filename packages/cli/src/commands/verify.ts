@@ -1,18 +1,28 @@
 /** `ort-dora verify`: the same inputs to two models, and a judgement of the difference. */
 
-import { inspectModel, RewriteError } from '@ort-dora/rewriter';
-import { type ModuleDescription, type VerificationResult, verifyModels } from '@ort-dora/verify';
+import { basename } from 'node:path';
+import {
+  type FusedModuleReport,
+  inspectModel,
+  RewriteError,
+  readModuleGraphs,
+  verificationPage,
+} from '@ort-dora/rewriter';
+import { type VerificationResult, verifyModels } from '@ort-dora/verify';
 import { InvalidArgumentError } from 'commander';
+import { commandLine } from '../command-line.js';
 import { CommandError } from '../errors.js';
 import { findModels } from '../models.js';
 import { jsonOption, type OutputOptions, printResult } from '../output.js';
 import type { Register } from '../program.js';
+import { writeReportFiles } from '../report-files.js';
 import { type Column, table } from '../table.js';
 import { painter, startProgress } from '../terminal.js';
 
 interface VerifyCommandOptions extends OutputOptions {
   readonly inputs?: string;
   readonly tolerance?: number;
+  readonly html?: string;
 }
 
 export const registerVerify: Register = (program, { stdout, stderr, signal }) => {
@@ -23,19 +33,22 @@ export const registerVerify: Register = (program, { stdout, stderr, signal }) =>
     .argument('<MODEL_B>', 'the model to judge by it: an .onnx file')
     .option('--inputs <F.npz>', 'inputs by name, from numpy.savez (default: generated ones, of several sizes)')
     .option('--tolerance <T>', 'replace the rule by: |A − B| at most T times the largest |A|', parseTolerance)
+    .option('--html <R.html>', 'write the result as an HTML page')
     .addOption(jsonOption())
     .action(async (a: string, b: string, options: VerifyCommandOptions) => {
       const [original, rewritten] = [await singleModel(a), await singleModel(b)];
       const progress = startProgress(stderr);
       let result: VerificationResult;
       try {
+        const modules = options.tolerance === undefined ? await modulesOf(original) : [];
         result = await verifyModels(original, rewritten, {
           signal,
-          modules: options.tolerance === undefined ? await modulesOf(original) : [],
+          modules,
           onProgress: (step, fraction) => progress.update('verifying', fraction, step),
           ...(options.inputs !== undefined && { inputs: options.inputs }),
           ...(options.tolerance !== undefined && { tolerance: options.tolerance }),
         });
+        await writePage({ original, rewritten, modules, result }, options);
       } finally {
         progress.end();
       }
@@ -56,7 +69,7 @@ export const registerVerify: Register = (program, { stdout, stderr, signal }) =>
  * The DoRA modules of the original, to be judged one by one where the other model has them fused. A tolerance for whole outputs
  * is asked for where the models are not meant to be that close: their modules are not judged.
  */
-async function modulesOf(path: string): Promise<ModuleDescription[]> {
+async function modulesOf(path: string): Promise<FusedModuleReport[]> {
   try {
     return (await inspectModel(path)).modules.filter((module) => module.status === 'fused');
   } catch (error) {
@@ -64,6 +77,33 @@ async function modulesOf(path: string): Promise<ModuleDescription[]> {
     if (error instanceof RewriteError) return [];
     throw error;
   }
+}
+
+async function writePage(
+  { original, rewritten, modules, result }: Verified,
+  options: VerifyCommandOptions,
+): Promise<void> {
+  const subject = {
+    original: basename(original),
+    rewritten: basename(rewritten),
+    modules,
+    verification: result,
+  };
+  await writeReportFiles(subject, verificationPage, options.html === undefined ? {} : { html: options.html }, {
+    command: commandLine('verify', [original, rewritten], {
+      inputs: options.inputs,
+      tolerance: options.tolerance,
+      html: options.html,
+    }),
+    graphs: () => readModuleGraphs(original, rewritten, modules, result),
+  });
+}
+
+interface Verified {
+  readonly original: string;
+  readonly rewritten: string;
+  readonly modules: readonly FusedModuleReport[];
+  readonly result: VerificationResult;
 }
 
 async function singleModel(path: string): Promise<string> {

@@ -1,7 +1,10 @@
 import { expect, test } from 'vitest';
-import { type DetailedVerification, reportPage } from './html.js';
+import { reportPage } from './html.js';
+import type { ModuleGraph } from './module-graph/module-graphs.js';
 import type { PageContext } from './page/frame.js';
 import type { FusedModuleReport, ModuleReport, RewriteReport, SkippedModuleReport } from './report.js';
+import type { DetailedVerification } from './verification.js';
+import { verificationPage } from './verification-page.js';
 
 function fused(path: string, fields: Partial<FusedModuleReport> = {}): FusedModuleReport {
   return {
@@ -179,6 +182,78 @@ test('errors of zero and errors that are no number are drawn, not dropped', () =
   );
   expect(page).not.toMatch(/c[xy]="(NaN|Infinity)"/);
   expect(page.match(/<circle class="rewritten"/g)!.length).toBe(4);
+});
+
+test('a module that could not be judged by itself says so in its row', () => {
+  const inBranch = fused('layers.0.o_proj', { scope: 'If_3.then_branch' });
+  const details = {
+    ...verification([errors('layers.0.q_proj', 1e-6, 1e-6)]),
+    unchecked: [{ path: inBranch.path, adapter: 'default', scope: inBranch.scope, reason: 'it is in an If' }],
+  };
+  const words = text(reportPage(report([fused('layers.0.q_proj'), inBranch], details)));
+  expect(words).toMatch(/o_proj linear 8 2 .* not by itself fused Judged with the whole model only: it is in an If/);
+});
+
+test('448 modules: several rows of the chart that break between layers, a fold a layer, open where something is wrong', () => {
+  const names = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'];
+  const paths = Array.from({ length: 64 }, (_, layer) => names.map((name) => `model.layers.${layer}.${name}`)).flat();
+  const figures = paths.map((path, index) => errors(path, 1e-6, index === 300 ? 9e-6 : 1e-6, index !== 300));
+  const page = reportPage(
+    report([...paths.map((path) => fused(path)), skipped('lm_head', 'W differs')], verification(figures)),
+  );
+  const charts = page.match(/<svg class="error-chart"[\s\S]*?<\/svg>/g)!;
+  const columns = charts.map((chart) => chart.match(/class="module/g)!.length);
+  expect(columns.length).toBeGreaterThan(2);
+  expect(columns.reduce((a, b) => a + b)).toBe(448);
+  expect(columns.every((count) => count % 7 === 0)).toBe(true);
+  for (const layer of [0, 31, 63]) expect(text(charts.join(''))).toContain(` ${layer} `);
+  expect(page.match(/<details class="layer"/g)).toHaveLength(65);
+  const open = page.match(/<details class="layer" open><summary><code>[^<]*/g)!.map((fold) => fold.split('>').at(-1));
+  expect(open).toEqual([`model.layers.${Math.floor(300 / 7)}`, 'the model itself']);
+});
+
+const nodes: ModuleGraph['before']['nodes'] = [
+  { part: 'value', label: 'x', name: 'x', notes: ['graph input'], sources: [] },
+  { part: 'operator', label: 'DoraLinear', name: 'node', notes: ['W 4×4 float32'], sources: [0] },
+  { part: 'value', label: 'y', name: 'y', notes: ['graph output'], sources: [1] },
+];
+
+test('graphs: one is shown, those of other forms are folded, and names of any length keep their boxes small', () => {
+  const hostile = `</title><script>${'y'.repeat(5000)}`;
+  const named = nodes.map((node) => ({ ...node, label: hostile, name: hostile, notes: [hostile] }));
+  const graph = (path: string, part = nodes): ModuleGraph => ({
+    path,
+    adapter: 'second',
+    form: path,
+    before: { nodes: part, isPart: true },
+    after: { nodes, isPart: false },
+  });
+  const page = reportPage(report([fused('a')]), { graphs: [graph('a.b'), graph(hostile, named)] });
+  expect(text(page)).toContain('Before more than 1 node: DoraLinear');
+  expect(text(page)).toContain('A module of another form:');
+  expect(page).not.toContain('<script');
+  expect(page.length).toBeLessThan(40_000);
+  for (const [, width] of page.matchAll(/<svg class="graph" width="(\d+)"/g)) expect(Number(width)).toBeLessThan(400);
+});
+
+test('a verification of two files has a page of its own', () => {
+  const page = (passed: boolean) =>
+    verificationPage({
+      original: 'a.onnx',
+      rewritten: 'b.onnx',
+      modules: [fused('layers.0.q_proj')],
+      verification: {
+        ...verification([errors('layers.0.q_proj', 1e-6, passed ? 1e-6 : 5e-6, passed)]),
+        summary: 'the result',
+        runs: [{ inputs: { x: [1] }, skipped: null }],
+      },
+    });
+  expect(text(page(true))).toContain('b.onnx Against a.onnx , on the same inputs. The result.');
+  expect(text(page(true))).toContain('Outputs equal 1 of 1 on 1 set of inputs');
+  expect(text(page(true))).toContain('verified');
+  expect(text(page(false))).toContain('verification failed');
+  expect(text(page(false))).toContain('Worst module error 5.00×');
+  expect(page(true)).not.toMatch(/schema version|undefined|NaN/);
 });
 
 test('the same report gives the same page, and a long name does not fill it', () => {

@@ -1,5 +1,6 @@
 /** What every page has in common: a self-contained document, tiles, and how it was made. */
 
+import type { ModuleGraph } from '../module-graph/module-graphs.js';
 import { type Content, html, Markup } from './markup.js';
 import { style } from './style.js';
 
@@ -11,6 +12,8 @@ export interface PageContext {
   readonly versions?: Readonly<Record<string, string>>;
   /** Size of the model with its external data, in bytes. */
   readonly bytes?: { readonly before: number; readonly after: number };
+  /** Modules in both graphs: see `readModuleGraphs`. */
+  readonly graphs?: readonly ModuleGraph[];
 }
 
 /** A whole page. The same body gives the same bytes. */
@@ -40,7 +43,7 @@ export const tile = (name: string, figure: Content, note: Content, more?: Conten
 
 /** Command and versions behind a report. */
 export function madeSection(
-  report: { readonly schemaVersion: number },
+  report: { readonly schemaVersion: number } | undefined,
   { command, versions = {} }: PageContext,
 ): Markup {
   return html`<section>
@@ -48,7 +51,7 @@ export function madeSection(
 <dl class="made">
 ${command !== undefined && html`<dt>Command</dt><dd><code>${command}</code></dd>`}
 ${Object.entries(versions).map(([name, version]) => html`<dt>${name}</dt><dd>${version}</dd>`)}
-<dt>Report</dt><dd>schema version ${report.schemaVersion}</dd>
+${report && html`<dt>Report</dt><dd>schema version ${report.schemaVersion}</dd>`}
 </dl>
 </section>`;
 }

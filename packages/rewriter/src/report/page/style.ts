@@ -4,13 +4,13 @@ export const style = `
 :root {
   color-scheme: light dark;
   --paper: #fbfaf8; --sheet: #ffffff; --ink: #1f2023; --quiet: #686a70; --line: #e4e2dd; --band: #f5f3ef;
-  --accent: #0b6b74; --original: #a8763e; --good: #1f7a4d; --good-wash: #e5f3ea; --bad: #b3261e; --bad-wash: #fbe9e7;
+  --accent: #0b6b74; --original: #a8763e; --layer: #3f66a8; --norm: #8a55a0; --good: #1f7a4d; --good-wash: #e5f3ea; --bad: #b3261e; --bad-wash: #fbe9e7;
   --wait: #8a6100; --wait-wash: #fbf1da;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --paper: #151618; --sheet: #1c1d20; --ink: #e9e7e2; --quiet: #9b9da3; --line: #313339; --band: #212327;
-    --accent: #5cc6cf; --original: #d8a468; --good: #74d19e; --good-wash: #173426; --bad: #ff8f85; --bad-wash: #3d1d1a;
+    --accent: #5cc6cf; --original: #d8a468; --layer: #8fb0ea; --norm: #cf9be3; --good: #74d19e; --good-wash: #173426; --bad: #ff8f85; --bad-wash: #3d1d1a;
     --wait: #e8bd5c; --wait-wash: #362b12;
   }
 }
@@ -77,6 +77,27 @@ svg { display: block; }
 .module:hover .target, .module:focus-visible .target { fill: var(--accent); opacity: .12; }
 .error-strip { width: 120px; height: 14px; }
 
+.graphs { display: flex; flex-wrap: wrap; align-items: flex-start; gap: 12px 28px; margin-top: 10px; }
+.graphs figure { margin: 0; min-width: 0; max-width: 100%; }
+.graphs figcaption { font-size: 13px; color: var(--quiet); max-width: 34em; margin-bottom: 6px; }
+.graphs figcaption b { color: var(--ink); font-weight: 600; }
+.graph { --tone: var(--quiet); }
+.graph text { fill: var(--ink); font-size: 12px; font-family: inherit; text-anchor: middle; }
+.graph .note { fill: var(--quiet); font-size: 10.5px; }
+.graph rect { fill: var(--sheet); stroke: var(--tone); stroke-width: 1.3; }
+.graph .edge { fill: none; stroke: var(--tone); stroke-width: 1.2; opacity: .55; }
+.graph .node:hover rect { stroke-width: 2.4; }
+.layer { --tone: var(--layer); }
+.adapter { --tone: var(--original); }
+.norm { --tone: var(--norm); }
+.composition { --tone: var(--quiet); }
+.operator { --tone: var(--accent); }
+.graph .operator rect { fill: var(--accent); }
+.graph .operator text { fill: var(--sheet); }
+.legend i.part { border-radius: 3px; border-color: var(--tone); }
+.legend i.part.operator { background: var(--tone); }
+h3 { font-size: 14.5px; font-weight: 550; margin: 14px 0 0; }
+
 table { border-collapse: collapse; width: 100%; font-size: 14px; }
 th { text-align: left; font-weight: 500; color: var(--quiet); font-size: 12.5px; padding: 6px 12px 6px 0; border-bottom: 1px solid var(--line); white-space: nowrap; }
 td { padding: 6px 12px 6px 0; border-bottom: 1px solid var(--line); vertical-align: middle; }
@@ -107,6 +128,13 @@ details { margin-top: 12px; color: var(--quiet); font-size: 13.5px; }
 summary { cursor: pointer; }
 details ol { margin: 6px 0 0; padding-left: 22px; }
 details li { margin: 3px 0; overflow-wrap: anywhere; }
+details.layer { margin: 0; border-top: 1px solid var(--line); padding: 7px 0; font-size: 14px; color: inherit; }
+details.layer > summary { display: flex; flex-wrap: wrap; gap: 4px 16px; align-items: baseline; }
+details.layer > summary::before { content: '▸'; color: var(--quiet); }
+details.layer[open] > summary::before { content: '▾'; }
+details.layer > summary code { overflow-wrap: anywhere; }
+details.layer > summary .note { color: var(--quiet); font-size: 13px; margin-left: auto; }
+details.layer > table { margin: 4px 0 12px; }
 ul.notes { margin: 12px 0 0; padding-left: 18px; color: var(--quiet); font-size: 13.5px; }
 
 @media (max-width: 820px) {

@@ -116,6 +116,18 @@ test('verify: an .npz that does not fit ends with 1', async () => {
   expect(stderr).toContain('has no array "x"');
 });
 
+test("verify: sizes of symbolic dimensions are taken, and must be the inputs' own", async () => {
+  const cached = `${samples}m13_llama_kvcache_dynamo/model.onnx`;
+  const { code, stdout } = await ortDora('verify', cached, cached, '--dim', 'batch=3', '--json');
+  expect(code).toBe(0);
+  const { runs } = JSON.parse(stdout);
+  expect(runs[0]).toMatchObject({ inputs: { input_ids: [3, 4] }, leftPadding: [0, 2, 4] });
+  const wrong = await ortDora('verify', cached, cached, '--dim', 'btach=3');
+  expect(wrong.code).toBe(1);
+  expect(wrong.stderr).toContain('no input has a dimension "btach"; the symbolic ones are ');
+  expect((await ortDora('verify', cached, cached, '--dim', 'batch')).code).toBe(2);
+});
+
 test('doctor says what is there', async () => {
   const text = await ortDora('doctor');
   expect(text.code).toBe(0);

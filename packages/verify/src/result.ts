@@ -29,6 +29,8 @@ export interface VerificationResult {
 export interface RunRecord {
   /** Dims of every input, by name. */
   readonly inputs: Readonly<Record<string, readonly number[]>>;
+  /** Tokens of each row that are padding, on the left; empty where there are none. */
+  readonly leftPadding: readonly number[];
   /** Why these inputs were not used: the original does not accept them. null if they were. */
   readonly skipped: string | null;
 }

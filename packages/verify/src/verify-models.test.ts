@@ -6,8 +6,15 @@ import {
   decodeModel,
   encodeModel,
   type ModelProto,
+  makeGraph,
+  makeModel,
+  makeNode,
+  makeTensor,
+  makeValueInfo,
+  type NodeProto,
   setExternalLocation,
   type TensorProto,
+  type ValueInfoProto,
 } from '@ort-dora/onnx';
 import { zipSync } from 'fflate';
 import { afterAll, expect, test } from 'vitest';
@@ -241,6 +248,79 @@ test('given inputs are used, and must fit', async () => {
   const empty = join(folder, 'empty.npz');
   writeFileSync(empty, zipSync({}));
   await expect(verify(original, { inputs: empty })).rejects.toThrow('has no array "x"; it has none');
+});
+
+test('a KV cache whose heads and their width are symbols is told from the graph, and rows of a batch are padded', async () => {
+  const model = decodeModel(new Uint8Array(readFileSync(`${samples}m13_llama_kvcache_dynamo/model.onnx`)));
+  const graph = model.graph!;
+  const open = ({ type }: ValueInfoProto) => {
+    const { dim } = type!.tensorType!.shape!;
+    dim[1] = { ...dim[1]!, dimValue: undefined, dimParam: 'kv_heads' };
+    dim[3] = { ...dim[3]!, dimValue: undefined, dimParam: 'kv_cache_dim' };
+  };
+  const isCache = ({ type }: ValueInfoProto) => type?.tensorType?.shape?.dim.length === 4;
+  for (const info of [...graph.input, ...graph.output].filter(isCache)) open(info);
+  const path = write({ ...model, graph: { ...graph, valueInfo: [] } });
+  const result = await verifyModels(path, path);
+  expect(result.passed).toBe(true);
+  const [first] = result.runs;
+  expect(first).toMatchObject({ skipped: null, leftPadding: [0, 2] });
+  expect(first!.inputs['past_key_values.0.key']).toEqual([2, 2, 3, 24]);
+});
+
+/** y = past + bias, whose shape says what the cache's symbols do not. */
+function unnamedCache(...nodes: readonly NodeProto[]): string {
+  return write(
+    makeModel(
+      makeGraph('cache', {
+        nodes: [makeNode('Add', ['past_key_values.0.key', 'bias'], ['sum']), ...nodes],
+        inputs: [
+          makeValueInfo('past_key_values.0.key', DataType.FLOAT, ['b', 'kv_heads', 'p', 'kv_cache_dim']),
+          makeValueInfo('attention_mask', DataType.FLOAT, ['b', 't']),
+        ],
+        outputs: [makeValueInfo('y', DataType.FLOAT)],
+        initializers: [
+          makeTensor(
+            'bias',
+            DataType.FLOAT,
+            [1, 5, 1, 6],
+            Float32Array.from({ length: 30 }, (_, i) => i),
+          ),
+        ],
+      }),
+      { opsets: { '': 17 } },
+    ),
+  );
+}
+
+test('sizes that nothing tells are asked for by name, and taken', async () => {
+  const path = unnamedCache(makeNode('Identity', ['sum'], ['y']));
+  await expect(verifyModels(path, path)).rejects.toThrow(
+    'nothing tells the size of kv_heads, kv_cache_dim: give it (--dim kv_heads=SIZE), or inputs in a .npz file',
+  );
+  const dims = new Map([
+    ['kv_heads', 5],
+    ['kv_cache_dim', 6],
+  ]);
+  const result = await verifyModels(path, path, { dims });
+  expect(result.runs[0]!.inputs['past_key_values.0.key']).toEqual([2, 5, 3, 6]);
+});
+
+test('where padding makes the original compute NaN, it is left out, and said so', async () => {
+  const path = unnamedCache(
+    makeNode('ReduceMin', ['attention_mask'], ['least'], { attributes: { keepdims: { int: 0 } } }),
+    makeNode('Log', ['least'], ['log']),
+    makeNode('Sub', ['log', 'log'], ['nothing']),
+    makeNode('Add', ['sum', 'nothing'], ['y']),
+  );
+  const dims = new Map([
+    ['kv_heads', 5],
+    ['kv_cache_dim', 6],
+  ]);
+  const { runs, passed } = await verifyModels(path, path, { dims });
+  expect(passed).toBe(true);
+  expect(runs[0]).toMatchObject({ leftPadding: [0, 2], skipped: 'with padding, the original computes NaN' });
+  expect(runs[1]).toMatchObject({ inputs: runs[0]!.inputs, leftPadding: [], skipped: null });
 });
 
 test('weights in external data are found, by the edited copies too', async () => {

@@ -4,12 +4,15 @@ import { describeRuntime } from '@ort-dora/runtime';
 import { VerifyError } from './error.js';
 import { inFloat32, usesHalf } from './graph/float32.js';
 import { describeInterface, type ModelInterface } from './graph/interface.js';
+import { cacheSizes } from './inputs/cache-sizes.js';
 import { readModelConfig } from './inputs/config.js';
 import { fitInputs } from './inputs/fit.js';
 import { generateInputs } from './inputs/generate.js';
 import type { TensorInfo } from './inputs/interface.js';
+import { withKnownDims } from './inputs/known-dims.js';
 import { readNpzFile } from './inputs/npz.js';
-import { sizesToTry } from './inputs/sizes.js';
+import { leftPadding } from './inputs/padding.js';
+import { openSymbols, roleOf, sizesToTry, tokenCounts } from './inputs/sizes.js';
 import { tableRows } from './inputs/table-rows.js';
 import type { ModuleDescription } from './module-description.js';
 import { type ModulesVerified, verifyModules } from './modules.js';
@@ -17,11 +20,13 @@ import { OpenedModel } from './opened-model.js';
 import { verifyOutputs } from './outputs.js';
 import type { Execution, OutputResult, RunRecord, VerificationResult } from './result.js';
 import { inMemory, type Runnable, runSession, type SessionSettings, withSession } from './session-pool.js';
-import type { TensorData } from './tensor.js';
+import { isFloatType, type TensorData, toFloat64 } from './tensor.js';
 
 export interface VerifyOptions {
   /** A .npz file of inputs, or the inputs themselves by name. Default: generated ones, of several sizes. */
   readonly inputs?: string | ReadonlyMap<string, TensorData>;
+  /** Sizes of symbolic dimensions of the inputs, by name: those that generated inputs should have. */
+  readonly dims?: ReadonlyMap<string, number>;
   /** The fused modules, to be judged one by one: the fused ones of a rewrite report. */
   readonly modules?: readonly ModuleDescription[];
   /** Replaces the rule for whole outputs by |rewritten − original| ≤ tolerance · max|original|. */
@@ -71,9 +76,9 @@ async function compare(
   const executions = chooseExecutions(rewritten, notes);
 
   onProgress('original model', 0.05);
-  const candidates = await inputSets(original, shape.inputs, options, seed);
+  const sets = await inputSets(original, shape.inputs, options, seed);
   const pair = await choosePrecision(original, rewritten, settings, notes);
-  const { runs, records } = await runOriginal(pair, candidates, settings);
+  const { runs, records } = await runOriginal(pair, sets, settings);
 
   const outputs = await verifyOutputs({
     pair,
@@ -156,19 +161,52 @@ function chooseExecutions(rewritten: OpenedModel, notes: string[]): Execution[] 
   return ['stock'];
 }
 
+/** Inputs to try on the original. */
+interface InputSet {
+  /** See RunRecord.leftPadding. */
+  readonly leftPadding: readonly number[];
+  feeds(): ReadonlyMap<string, TensorData>;
+  /** The same without padding, for models that cannot cope with it. */
+  readonly unpadded?: InputSet;
+}
+
+interface InputSets {
+  readonly sets: readonly InputSet[];
+  /** What else might be given where the original accepts none of them. */
+  readonly advice: string;
+}
+
 async function inputSets(
   original: OpenedModel,
   inputs: readonly TensorInfo[],
-  { inputs: given }: VerifyOptions,
+  { inputs: given, dims = new Map() }: VerifyOptions,
   seed: number,
-): Promise<(() => ReadonlyMap<string, TensorData>)[]> {
+): Promise<InputSets> {
   if (given !== undefined) {
     const arrays = typeof given === 'string' ? await readNpzFile(given) : given;
     const fitted = fitInputs(inputs, arrays, typeof given === 'string' ? given : 'the given inputs');
-    return [() => fitted];
+    return { sets: [{ leftPadding: [], feeds: () => fitted }], advice: 'give other inputs' };
   }
-  const knowledge = { tableRows: tableRows(original.proto), config: await readModelConfig(original.path) };
-  return sizesToTry(inputs).map((sizes, index) => () => generateInputs(inputs, knowledge, sizes, seed * 1000 + index));
+  const config = await readModelConfig(original.path);
+  const caches = inputs.filter((input) => roleOf(input) === 'past').map(({ name }) => name);
+  const sized = withKnownDims(inputs, dims, cacheSizes(original.graph, caches, config));
+  const knowledge = { tableRows: tableRows(original.proto), config };
+  const hasMask = sized.some((input) => roleOf(input) === 'attentionMask');
+  const sets = sizesToTry(sized).map((sizes, index): InputSet => {
+    const make = (padding: readonly number[]) => ({
+      leftPadding: padding,
+      feeds: () => generateInputs(sized, knowledge, sizes, seed * 1000 + index, padding),
+    });
+    const { batch, total } = tokenCounts(sized, sizes, config);
+    const padding = hasMask ? leftPadding(batch, total) : [];
+    return padding.some((count) => count > 0) ? { ...make(padding), unpadded: make([]) } : make([]);
+  });
+  const open = openSymbols(sized);
+  const advice =
+    open.length > 0
+      ? `nothing tells the size of ${open.join(', ')}: give it (--dim ${open[0]}=SIZE), or inputs in a .npz file (ort-dora verify --inputs)`
+      : 'give inputs that it accepts in a .npz file (ort-dora verify --inputs)';
+  return { sets, advice };
 }
 
 /** As the models are; in float32 if the original cannot be loaded here and is of half precision (bfloat16 on a CPU). */
@@ -211,33 +249,42 @@ const float32Runnable = (file: OpenedModel): Runnable =>
 
 async function runOriginal(
   { original, runnableOriginal }: ModelPair,
-  candidates: readonly (() => ReadonlyMap<string, TensorData>)[],
+  { sets, advice }: InputSets,
   settings: SessionSettings,
 ): Promise<{ runs: OriginalRun[]; records: RunRecord[] }> {
   const runs: OriginalRun[] = [];
   const records: RunRecord[] = [];
   await withSession(runnableOriginal, 'stock', settings, async (session) => {
-    for (const candidate of candidates) {
-      const feeds = candidate();
+    const waiting = [...sets];
+    for (let set = waiting.shift(); set; set = waiting.shift()) {
+      const feeds = set.feeds();
       const inputs = Object.fromEntries([...feeds].map(([name, { dims }]) => [name, dims]));
+      const { leftPadding, unpadded } = set;
+      let skipped: string | null = null;
       try {
-        runs.push({ feeds, outputs: await runSession(session, feeds, settings, original.path) });
-        records.push({ inputs, skipped: null });
+        const outputs = await runSession(session, feeds, settings, original.path);
+        // A row of NaN would hide what the model computes of its tokens.
+        if (unpadded && [...outputs.values()].some(hasNaN)) skipped = 'with padding, the original computes NaN';
+        else runs.push({ feeds, outputs });
       } catch (error) {
         if (!(error instanceof VerifyError)) throw error;
-        records.push({ inputs, skipped: error.message });
+        skipped = error.message;
       }
+      records.push({ inputs, leftPadding, skipped });
+      if (skipped !== null && unpadded) waiting.unshift(unpadded);
     }
   });
   if (runs.length === 0) {
     const example = records[0]!;
     throw new VerifyError(
       'BAD_INPUTS',
-      `${example.skipped}; it accepts none of the inputs tried (${JSON.stringify(example.inputs)} first): give inputs that it accepts in a .npz file (--inputs)`,
+      `${example.skipped}; it accepts none of the inputs tried (${JSON.stringify(example.inputs)} first): ${advice}`,
     );
   }
   return { runs, records };
 }
+
+const hasNaN = (tensor: TensorData): boolean => isFloatType(tensor.type) && toFloat64(tensor).some(Number.isNaN);
 
 function summarize(outputs: readonly OutputResult[], { modules, unchecked }: ModulesVerified): string {
   const failedModules = modules.filter(({ passed }) => !passed);

@@ -15,6 +15,7 @@ import { InvalidArgumentError } from 'commander';
 import { attachEmptyBank, type BankCommandOptions } from '../attach-empty-bank.js';
 import { combine, type FullReport, type NamedReport } from '../combined-report.js';
 import { commandLine } from '../command-line.js';
+import { type DimOptions, dimOption, typedDims } from '../dim-option.js';
 import { CommandError } from '../errors.js';
 import { type FormOptions, formOption, targetOption, typedForm } from '../form-options.js';
 import { displayName, findModels, type ModelSet } from '../models.js';
@@ -27,7 +28,7 @@ import { modelBytes, moduleGraphs, writeReports } from '../report-files.js';
 import { count } from '../table.js';
 import { type Progress, painter, type Surroundings, startProgress } from '../terminal.js';
 
-interface AttachCommandOptions extends OutputOptions, FormOptions {
+interface AttachCommandOptions extends OutputOptions, DimOptions, FormOptions {
   readonly report?: string;
   readonly html?: string;
   readonly verify?: boolean;
@@ -53,6 +54,7 @@ export const registerAttach: Register = (program, surroundings) => {
       '--verify',
       "prove the result: against PEFT's own order of operations on the same base, and against float64",
     )
+    .addOption(dimOption())
     .addOption(formOption())
     .addOption(targetOption())
     .option('--compact', 'write only the weights that are still used')
@@ -211,7 +213,7 @@ async function attachAll(work: Work, files: readonly AttachFile[], scratch: stri
       }
       const { input, output } = files[index]!;
       const reference = join(folder, `${index}-${basename(input)}`);
-      const verify = { adapter, common, name: each.name, progress };
+      const verify = { adapter, common, dims: options.dim, name: each.name, progress };
       verified.push({
         ...each,
         verification: await verifyAgainst(reference, { input, output, report: each.report }, verify),
@@ -230,11 +232,13 @@ async function verifyAgainst(
   {
     adapter,
     common,
+    dims,
     name,
     progress,
   }: {
     readonly adapter: Adapter;
     readonly common: AttachOptions;
+    readonly dims: DimOptions['dim'];
     readonly name: string;
     readonly progress: Progress;
   },
@@ -257,6 +261,7 @@ async function verifyAgainst(
         values: { ...module.values, gain: gains.get(module.values.y) ?? '' },
       })),
     ...(common.signal && { signal: common.signal }),
+    ...(dims && { dims }),
     onProgress: (step, fraction) => progress.update(`${name}: verifying`, fraction, step),
   });
 }
@@ -278,6 +283,7 @@ function typedCommand({ base, adapter, out }: Places, options: AttachCommandOpti
     report,
     html,
     verify,
+    dim: typedDims(options),
     ...typedForm(options),
     compact,
   });

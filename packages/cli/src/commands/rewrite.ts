@@ -6,6 +6,7 @@ import { Option } from 'commander';
 import { combine, type FullReport, fusedModules, type NamedReport } from '../combined-report.js';
 import { commandLine } from '../command-line.js';
 import { parseCount } from '../count-argument.js';
+import { type DimOptions, dimOption, typedDims } from '../dim-option.js';
 import { CommandError } from '../errors.js';
 import { type FormOptions, formOption, targetOption, typedForm } from '../form-options.js';
 import { displayName, findModels, type ModelSet } from '../models.js';
@@ -18,7 +19,7 @@ import { modelBytes, moduleGraphs, writeReports } from '../report-files.js';
 import { count } from '../table.js';
 import { type Progress, painter, type Surroundings, startProgress } from '../terminal.js';
 
-interface RewriteCommandOptions extends OutputOptions, FormOptions {
+interface RewriteCommandOptions extends OutputOptions, DimOptions, FormOptions {
   readonly report?: string;
   readonly html?: string;
   readonly verify?: boolean;
@@ -36,6 +37,7 @@ export const registerRewrite: Register = (program, surroundings) => {
     .option('--report <R.json>', 'write the report as JSON')
     .option('--html <R.html>', 'write the report as an HTML page')
     .option('--verify', 'prove the result equal: every module against float64, and whole outputs')
+    .addOption(dimOption())
     .option('--require <N>', 'end with exit code 3 if fewer than N modules are fused', parseCount)
     .addOption(
       new Option('--scale <WHEN>', 'compute the norm now, or in the graph')
@@ -107,6 +109,7 @@ async function rewriteFile(
   const verification = await verifyModels(input, output, {
     modules: fused,
     signal,
+    ...(options.dim && { dims: options.dim }),
     onProgress: (step, fraction) => progress.update(`${name}: verifying`, fraction, step),
   });
   return { name, report, verification };
@@ -155,6 +158,7 @@ function typedCommand(model: string, out: string, options: RewriteCommandOptions
     report,
     html,
     verify,
+    dim: typedDims(options),
     require: required,
     scale: scale === 'auto' ? undefined : scale,
     ...typedForm(options),

@@ -11,6 +11,7 @@ import {
 import { type VerificationResult, verifyModels } from '@ort-dora/verify';
 import { InvalidArgumentError } from 'commander';
 import { commandLine } from '../command-line.js';
+import { type DimOptions, dimOption, typedDims } from '../dim-option.js';
 import { CommandError } from '../errors.js';
 import { findModels } from '../models.js';
 import { jsonOption, type OutputOptions, printResult } from '../output.js';
@@ -19,7 +20,7 @@ import { writeReportFiles } from '../report-files.js';
 import { type Column, table } from '../table.js';
 import { painter, startProgress } from '../terminal.js';
 
-interface VerifyCommandOptions extends OutputOptions {
+interface VerifyCommandOptions extends OutputOptions, DimOptions {
   readonly inputs?: string;
   readonly tolerance?: number;
   readonly html?: string;
@@ -33,6 +34,7 @@ export const registerVerify: Register = (program, { stdout, stderr, signal }) =>
     .argument('<MODEL_B>', 'the model to judge by it: an .onnx file')
     .option('--inputs <F.npz>', 'inputs by name, from numpy.savez (default: generated ones, of several sizes)')
     .option('--tolerance <T>', 'replace the rule by: |A − B| at most T times the largest |A|', parseTolerance)
+    .addOption(dimOption())
     .option('--html <R.html>', 'write the result as an HTML page')
     .addOption(jsonOption())
     .action(async (a: string, b: string, options: VerifyCommandOptions) => {
@@ -45,6 +47,7 @@ export const registerVerify: Register = (program, { stdout, stderr, signal }) =>
           signal,
           modules,
           onProgress: (step, fraction) => progress.update('verifying', fraction, step),
+          ...(options.dim && { dims: options.dim }),
           ...(options.inputs !== undefined && { inputs: options.inputs }),
           ...(options.tolerance !== undefined && { tolerance: options.tolerance }),
         });
@@ -92,6 +95,7 @@ async function writePage(
   await writeReportFiles(subject, verificationPage, options.html === undefined ? {} : { html: options.html }, {
     command: commandLine('verify', [original, rewritten], {
       inputs: options.inputs,
+      dim: typedDims(options),
       tolerance: options.tolerance,
       html: options.html,
     }),

@@ -159,7 +159,7 @@ test('a model without DoRA, an inspection, and one that was not verified', () =>
 
 test('what was run is said: how, on which inputs, and which were not used', () => {
   const runs = [
-    { inputs: { ids: [1, 7] }, skipped: null },
+    { inputs: { ids: [2, 7] }, leftPadding: [0, 2], skipped: null },
     { inputs: { ids: [0, 7] }, skipped: 'Reshape failed' },
   ];
   const details = {
@@ -172,6 +172,7 @@ test('what was run is said: how, on which inputs, and which were not used', () =
     'on stock ONNX Runtime, its operators inlined from the functions in the file, and with the operator library’s kernels.',
   );
   expect(words).toContain('2 sets of inputs');
+  expect(words).toContain('ids [2, 7] padded on the left by 0, 2');
   expect(words).toContain('not used: Reshape failed');
   expect(words).toContain('in.branch was judged with the whole model only: it is in an If');
 });

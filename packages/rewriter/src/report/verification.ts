@@ -18,9 +18,10 @@ export interface DetailedVerification extends ReportVerification {
   readonly notes?: readonly string[];
   /** Ways in which the rewritten model was run: `stock`, `library`. */
   readonly executions?: readonly string[];
-  /** Sets of inputs: dims by name; why a set was not used, or null. */
+  /** Sets of inputs: dims by name; padded tokens of each row, on the left; why a set was not used, or null. */
   readonly runs?: readonly {
     readonly inputs: Readonly<Record<string, readonly number[]>>;
+    readonly leftPadding?: readonly number[];
     readonly skipped: string | null;
   }[];
 }

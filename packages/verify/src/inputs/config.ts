@@ -21,7 +21,11 @@ export async function readModelConfig(modelPath: string): Promise<ModelConfig> {
 export function parseConfig(config: unknown): ModelConfig {
   const text = entry(config, 'text_config') ?? config;
   const size = entry(entry(config, 'vision_config'), 'image_size');
+  const heads = entry(text, 'num_attention_heads') ?? entry(text, 'n_head');
+  const width = entry(text, 'hidden_size') ?? entry(text, 'n_embd');
   return clean({
+    cacheHeads: entry(text, 'num_key_value_heads') ?? heads,
+    headSize: entry(text, 'head_dim') ?? Number(width) / Number(heads),
     vocabularySize: entry(text, 'vocab_size') ?? entry(config, 'vocab_size'),
     imageToken: entry(config, 'image_token_id') ?? entry(config, 'image_token_index'),
     imageSize: entry(size, 'longest_edge') ?? size,

@@ -24,6 +24,9 @@ export interface ModelConfig {
   readonly vocabularySize?: number;
   /** The token that stands for image features; generated ids avoid it, since no features would fit. */
   readonly imageToken?: number;
+  /** Heads of the KV cache, and the width of one. */
+  readonly cacheHeads?: number;
+  readonly headSize?: number;
   /** Height and width of an image in pixels. */
   readonly imageSize?: number;
 }

@@ -62,6 +62,14 @@ test('a zip bomb is refused by what it says of itself', () => {
   expect(() => readNpz(bomb, 'bomb.npz', { totalBytes: 2 ** 20 })).toThrow('more than 1048576 bytes when inflated');
 });
 
+test('and before anything is inflated: arrays that are small enough alone, the first of which cannot be', () => {
+  const bomb = zipSync({ 'a.npy': new Uint8Array(2 ** 19), 'b.npy': new Uint8Array(2 ** 19 + 1) }, { level: 9 });
+  // The first array's deflate stream begins behind its local header and name.
+  bomb[30 + 'a.npy'.length] = 0xff;
+  expect(() => readNpz(bomb, 'bomb.npz')).toThrow('not a readable .npz archive');
+  expect(() => readNpz(bomb, 'bomb.npz', { totalBytes: 2 ** 20 })).toThrow('more than 1048576 bytes when inflated');
+});
+
 test('sizes that lie cost no memory: a declared size must be possible, and is never exceeded', () => {
   const zip = zipSync({ 'x.npy': npy('<f4', '64', new Uint8Array(256)) });
   const setSize = (size: number) => {

@@ -50,7 +50,8 @@ export function readNpz(bytes: Uint8Array, where: string, limits: Partial<NpzLim
   const seen = new Set<string>();
   let files: Record<string, Uint8Array>;
   try {
-    files = unzipSync(bytes, {
+    // The whole directory is checked before the first array is inflated.
+    unzipSync(bytes, {
       filter: ({ name, size, originalSize, compression }) => {
         const label = JSON.stringify(name.slice(0, 200));
         if (!name.endsWith('.npy')) throw bad(where, `holds ${label}, which is not a .npy array`);
@@ -64,9 +65,10 @@ export function readNpz(bytes: Uint8Array, where: string, limits: Partial<NpzLim
         }
         total += originalSize;
         if (total > most.totalBytes) throw bad(where, `grows to more than ${most.totalBytes} bytes when inflated`);
-        return true;
+        return false;
       },
     });
+    files = unzipSync(bytes);
   } catch (cause) {
     if (cause instanceof VerifyError) throw cause;
     throw new VerifyError('BAD_INPUT_FILE', `${where} is not a readable .npz archive: ${(cause as Error).message}`, {

@@ -3,7 +3,8 @@ import { toFloat64 } from '../tensor.js';
 import { parseConfig } from './config.js';
 import { generateInputs } from './generate.js';
 import type { InputKnowledge, TensorInfo } from './interface.js';
-import { resolveDims, type Sizes, sizesToTry } from './sizes.js';
+import { leftPadding } from './padding.js';
+import { openSymbols, resolveDims, type Sizes, sizesToTry } from './sizes.js';
 
 const nothing: InputKnowledge = { tableRows: new Map(), config: {} };
 const input = (name: string, type: TensorInfo['type'], ...dims: TensorInfo['dims']): TensorInfo => ({
@@ -92,6 +93,61 @@ test('generated values fit their names', () => {
   expect(new Set(toFloat64(cache)).size).toBeGreaterThan(200);
 });
 
+test('rows that are padded on the left: masked in the past and after it, and not counted by positions', () => {
+  const padding = leftPadding(2, 7);
+  expect(padding).toEqual([0, 2]);
+  const made = generateInputs(decoder, nothing, sizes, 1, padding);
+  expect([...made.get('attention_mask')!.data]).toEqual([1, 1, 1, 1, 1, 1, 1, 0, 0, 1, 1, 1, 1, 1].map(BigInt));
+  expect([...made.get('position_ids')!.data]).toEqual([3n, 4n, 5n, 6n, 1n, 2n, 3n, 4n]);
+  const fresh = generateInputs(decoder, nothing, { ...sizes, past: 0 }, 1, leftPadding(2, 4));
+  expect([...fresh.get('position_ids')!.data]).toEqual([0n, 1n, 2n, 3n, 1n, 1n, 0n, 1n]);
+  const turned = generateInputs(
+    [input('position_ids', 'int64', 3, 'b', 's'), ...decoder.slice(3)],
+    nothing,
+    sizes,
+    1,
+    padding,
+  );
+  expect([...turned.get('position_ids')!.data].slice(-8)).toEqual([3n, 4n, 5n, 6n, 1n, 2n, 3n, 4n]);
+});
+
+test('a row is never padded away', () => {
+  expect(leftPadding(4, 3)).toEqual([0, 2, 2, 2]);
+  expect(leftPadding(3, 1)).toEqual([0, 0, 0]);
+});
+
+test('masks of scores are causal and leave padding out, as bools or as what is added', () => {
+  const inputs = (type: TensorInfo['type']) => [input('attention_mask', type, 2, 1, 2, 4), ...decoder.slice(3)];
+  const counts = [1, 1, 1, 0, 1, 1, 1, 1, 0, 1, 1, 0, 0, 1, 1, 1];
+  const made = (type: TensorInfo['type']) => [
+    ...generateInputs(inputs(type), nothing, { ...sizes, past: 2, sequence: 2 }, 1, [0, 1]).get('attention_mask')!.data,
+  ];
+  expect(made('bool')).toEqual(counts);
+  expect(made('float32')).toEqual(counts.map((count) => (count === 1 ? 0 : -10_000)));
+});
+
+test("onnxruntime-genai's lengths, and a cache with keys and values in one", () => {
+  const inputs = [
+    input('input_ids', 'int32', 'b', 's'),
+    input('past_0', 'float32', 2, 'b', 4, 'p', 8),
+    input('seqlens_k', 'int32', 'b'),
+    input('total_sequence_length', 'int32'),
+    input('past_seq_len', 'int32', 1),
+  ];
+  const made = generateInputs(inputs, nothing, sizes, 1);
+  expect(made.get('past_0')!.dims).toEqual([2, 2, 4, 3, 8]);
+  expect([...made.get('seqlens_k')!.data]).toEqual([6, 6]);
+  expect([...made.get('total_sequence_length')!.data]).toEqual([7]);
+  expect([...made.get('past_seq_len')!.data]).toEqual([3]);
+});
+
+test('symbols that nothing tells the size of are known as such', () => {
+  expect(openSymbols([...decoder, input('past.1.key', 'float32', 'batch', 'heads', 'past', 'kv_cache_dim')])).toEqual([
+    'heads',
+    'kv_cache_dim',
+  ]);
+});
+
 test('the same seed gives the same values; another seed, or name, gives others', () => {
   const x = (name: string, seed: number) =>
     generateInputs([input(name, 'float16', 40)], nothing, sizes, seed).get(name)!.data;
@@ -114,4 +170,7 @@ test('config.json: nested or flat, and nonsense is ignored', () => {
   });
   expect(parseConfig({ vocab_size: 'many', image_token_id: -1 })).toEqual({});
   expect(parseConfig(null)).toEqual({});
+  const heads = { num_attention_heads: 8, hidden_size: 96, num_key_value_heads: 2 };
+  expect(parseConfig({ text_config: heads })).toEqual({ cacheHeads: 2, headSize: 12 });
+  expect(parseConfig({ n_head: 4, n_embd: 30 })).toEqual({ cacheHeads: 4 });
 });

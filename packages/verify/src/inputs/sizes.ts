@@ -40,6 +40,9 @@ export type Role =
   | 'cachePositions'
   | 'past'
   | 'attentionMask'
+  | 'lastTokens'
+  | 'totalTokens'
+  | 'pastTokens'
   | 'mask'
   | 'imageGrid'
   | 'pixels'
@@ -52,6 +55,10 @@ export function roleOf({ name, type, dims }: TensorInfo): Role {
   if (/position_ids$/.test(name) && integer) return 'positions';
   if (/cache_position$/.test(name) && integer) return 'cachePositions';
   if (/^past[._]|past_key|past_value/.test(name) && dims.length >= 3) return 'past';
+  // The lengths that onnxruntime-genai gives beside or instead of a mask.
+  if (/^seqlens_k$/.test(name) && integer) return 'lastTokens';
+  if (/total_seq(uence)?_len(gth)?$/.test(name) && integer) return 'totalTokens';
+  if (/past_seq(uence)?_len(gth)?$/.test(name) && integer) return 'pastTokens';
   if (/attention_mask$/.test(name) && !/pixel|image/.test(name)) return 'attentionMask';
   if (/mask$/.test(name)) return 'mask';
   if (/grid_thw$/.test(name)) return 'imageGrid';
@@ -131,6 +138,40 @@ export function resolveDims(
   );
 }
 
+/** Rows of tokens and their lengths, as the file fixes them or as they are wanted. */
+export interface TokenCounts {
+  readonly batch: number;
+  /** Tokens in the KV cache. */
+  readonly past: number;
+  /** Those and the new ones. */
+  readonly total: number;
+}
+
+export function tokenCounts(inputs: readonly TensorInfo[], wanted: Sizes, config: ModelConfig): TokenCounts {
+  const dims = resolveDims(inputs, wanted, config);
+  const sizes = fixedSizes(inputs, wanted);
+  const cache = inputs.find((input) => roleOf(input) === 'past');
+  const past = cache ? dims.get(cache.name)!.at(-2)! : 0;
+  return { batch: sizes.batch, past, total: past + sizes.sequence };
+}
+
+/** What the names of symbols that a size is chosen by have in them. */
+const telling = /\+|batch|total|past|seq|length|token|height|width|patch|image|frame|video/;
+
+/** The symbols that neither their names nor the parts of their inputs say anything about. */
+export function openSymbols(inputs: readonly TensorInfo[]): string[] {
+  const known = new Set<Dim>();
+  const all = new Set<string>();
+  for (const input of inputs) {
+    for (const [axis, dim] of input.dims.entries()) {
+      if (typeof dim !== 'string') continue;
+      all.add(dim);
+      if (axisKind(roleOf(input), axis, input.dims.length) !== undefined) known.add(dim);
+    }
+  }
+  return [...all].filter((symbol) => !known.has(symbol) && !telling.test(symbol.toLowerCase()));
+}
+
 /** The wanted sizes, but as the file has them where it fixes them. */
 function fixedSizes(inputs: readonly TensorInfo[], wanted: Sizes): Sizes {
   const found: { [kind in AxisKind]?: number } = {};
@@ -161,8 +202,10 @@ function axisKind(role: Role, axis: number, rank: number): AxisKind | undefined 
     case 'cachePositions':
       return 'sequence';
     case 'past':
-      // [batch, heads, past, head size]
-      return axis === 0 ? 'batch' : fromEnd === 2 ? 'past' : undefined;
+      // [batch, heads, past, head size], or the same of key and value in one: [2, batch, heads, past, head size].
+      return axis === Math.max(0, rank - 4) ? 'batch' : fromEnd === 2 ? 'past' : undefined;
+    case 'lastTokens':
+      return axis === 0 ? 'batch' : undefined;
     case 'attentionMask':
       if (axis === 0) return 'batch';
       // [batch, total], or [batch, 1, sequence, total]

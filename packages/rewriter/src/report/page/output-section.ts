@@ -39,7 +39,7 @@ function executionsOf({ executions = [] }: DetailedVerification): string {
 function inputSets({ runs = [] }: DetailedVerification): Markup | false {
   if (runs.length === 0) return false;
   return html`<details><summary>${plural(runs.length, 'set')} of inputs</summary><ol>${runs.map(
-    ({ inputs, skipped }) =>
-      html`<li>${Object.entries(inputs).map(([name, dims]) => html`<code>${name}</code> [${dims.join(', ')}] `)}${skipped !== null && html`<div class="why">not used: ${skipped}</div>`}</li>`,
+    ({ inputs, leftPadding = [], skipped }) =>
+      html`<li>${Object.entries(inputs).map(([name, dims]) => html`<code>${name}</code> [${dims.join(', ')}] `)}${leftPadding.length > 0 && ` padded on the left by ${leftPadding.join(', ')}`}${skipped !== null && html`<div class="why">not used: ${skipped}</div>`}</li>`,
   )}</ol></details>`;
 }

@@ -2,44 +2,13 @@
 
 #include <cstring>
 #include <utility>
-#include <vector>
 
 #include "errors.h"
 #include "native_session.h"
 #include "ops_library.h"
+#include "provider.h"
 
 namespace ort_dora {
-namespace {
-
-// The generic AppendExecutionProvider refuses CUDA.
-void AppendCuda(Ort::SessionOptions& options, const StringMap& given) {
-  const OrtApi& api = Ort::GetApi();
-  OrtCUDAProviderOptionsV2* raw = nullptr;
-  Ort::ThrowOnError(api.CreateCUDAProviderOptions(&raw));
-  const std::unique_ptr<OrtCUDAProviderOptionsV2, decltype(api.ReleaseCUDAProviderOptions)> cuda(raw, api.ReleaseCUDAProviderOptions);
-  std::vector<const char*> keys, values;
-  for (const auto& [key, value] : given) {
-    keys.push_back(key.c_str());
-    values.push_back(value.c_str());
-  }
-  Ort::ThrowOnError(api.UpdateCUDAProviderOptions(cuda.get(), keys.data(), values.data(), keys.size()));
-  options.AppendExecutionProvider_CUDA_V2(*cuda);
-}
-
-void AppendProvider(Ort::SessionOptions& options, const Provider& provider) {
-  try {
-    if (provider.name == "cuda") {
-      AppendCuda(options, provider.options);
-    } else if (provider.name != "cpu") {
-      options.AppendExecutionProvider(provider.name, provider.options);
-    }
-  } catch (const Ort::Exception& e) {
-    throw Ort::Exception("execution provider '" + provider.name + "' cannot be used: " + e.what(), e.GetOrtErrorCode());
-  }
-}
-
-}  // namespace
-
 CreateJob::CreateJob(Napi::Env env, Napi::Value model, SessionConfig config) : config_(std::move(config)) {
   if (model.IsString()) {
     path_ = model.As<Napi::String>().Utf8Value();
@@ -59,8 +28,8 @@ void CreateJob::Work() {
   OpsLibraryLock lock(config_.ops_libraries);
   Configure();
   stage_ = "MODEL_LOAD_FAILED";
-  model_ = std::make_shared<Model>(bytes_ != nullptr ? Ort::Session(OrtEnvironment(), bytes_, length_, options_)
-                                                     : Ort::Session(OrtEnvironment(), path_.c_str(), options_));
+  Ort::Session session = bytes_ != nullptr ? Ort::Session(OrtEnvironment(), bytes_, length_, options_) : Ort::Session(OrtEnvironment(), path_.c_str(), options_);
+  model_ = std::make_shared<Model>(std::move(session), config_.initializers, config_.cuda_graphs);
   lock.Succeeded();
 }
 
@@ -81,6 +50,7 @@ void CreateJob::Configure() {
   if (!config.memory_pattern) options_.DisableMemPattern();
   if (config.parallel) options_.SetExecutionMode(ORT_PARALLEL);
   options_.SetGraphOptimizationLevel(config.optimization);
+  for (const auto& [name, value] : config.initializers) options_.AddInitializer(name.c_str(), *value);
 
   stage_ = "PROVIDER_UNAVAILABLE";
   for (const auto& provider : config.providers) AppendProvider(options_, provider);

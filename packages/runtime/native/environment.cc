@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "errors.h"
-#include "worker_pool.h"
 
 namespace ort_dora {
 
@@ -25,7 +24,7 @@ Environment::Environment(Napi::Env env) : env_(env) {
 
 Environment::~Environment() { Close(); }
 
-uint32_t Environment::Submit(std::unique_ptr<Job> job) {
+uint32_t Environment::Submit(std::unique_ptr<Job> job, worker_pool::Lane* lane) {
   Entry* entry;
   {
     std::lock_guard<std::mutex> lock(mutex_);
@@ -34,12 +33,17 @@ uint32_t Environment::Submit(std::unique_ptr<Job> job) {
     entry = entries_.emplace(id, std::make_unique<Entry>(Entry{std::move(job), this, id})).first->second.get();
   }
   const uint32_t id = entry->id;
+  const worker_pool::Task task{[](void* data) {
+                                 auto* entry = static_cast<Entry*>(data);
+                                 entry->owner->Run(entry);
+                               },
+                               entry};
   try {
-    worker_pool::Post({[](void* data) {
-                         auto* entry = static_cast<Entry*>(data);
-                         entry->owner->Run(entry);
-                       },
-                       entry});
+    if (lane != nullptr) {
+      lane->Post(task);
+    } else {
+      worker_pool::Post(task);
+    }
   } catch (const std::exception& e) {
     std::lock_guard<std::mutex> lock(mutex_);
     entries_.erase(id);

@@ -9,6 +9,7 @@
 #include <unordered_map>
 
 #include "job.h"
+#include "worker_pool.h"
 
 namespace ort_dora {
 
@@ -18,14 +19,16 @@ class Environment {
   ~Environment();
   static Environment& Of(Napi::Env env) { return *env.GetInstanceData<Environment>(); }
 
-  // Takes the job; returns an id for Cancel(). Keeps the event loop alive until the job has settled.
-  uint32_t Submit(std::unique_ptr<Job> job);
+  // Takes the job; returns an id for Cancel(). Keeps the event loop alive until the job has settled. It runs on any thread, or on that of
+  // a lane, which the job must keep.
+  uint32_t Submit(std::unique_ptr<Job> job, worker_pool::Lane* lane = nullptr);
   // False if no such job is in flight.
   bool Cancel(uint32_t id);
   void CancelAll();
 
   Napi::FunctionReference tensor_constructor;
   Napi::FunctionReference session_constructor;
+  Napi::FunctionReference bound_run_constructor;
 
  private:
   struct Entry {

@@ -17,7 +17,8 @@ ValueInfo InfoOf(std::string name, const Ort::TypeInfo& type) {
 
 }  // namespace
 
-Model::Model(Ort::Session loaded) : session(std::move(loaded)) {
+Model::Model(Ort::Session loaded, Initializers given, bool cuda_graphs)
+    : initializers(std::move(given)), session(std::move(loaded)), lane(cuda_graphs ? std::make_unique<worker_pool::Lane>() : nullptr) {
   Ort::AllocatorWithDefaultOptions allocator;
   for (size_t i = 0; i < session.GetInputCount(); ++i) {
     inputs.push_back(InfoOf(session.GetInputNameAllocated(i, allocator).get(), session.GetInputTypeInfo(i)));
@@ -25,6 +26,13 @@ Model::Model(Ort::Session loaded) : session(std::move(loaded)) {
   for (size_t i = 0; i < session.GetOutputCount(); ++i) {
     outputs.push_back(InfoOf(session.GetOutputNameAllocated(i, allocator).get(), session.GetOutputTypeInfo(i)));
   }
+}
+
+void ExecuteNow(Job& job, const Model& model) {
+  if (!model.lane) return job.Execute();
+  if (model.lane->Run({[](void* data) { static_cast<Job*>(data)->Execute(); }, &job})) return;
+  job.Cancel();
+  job.Execute();
 }
 
 }  // namespace ort_dora

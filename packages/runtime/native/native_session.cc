@@ -10,6 +10,7 @@
 #include "create_job.h"
 #include "environment.h"
 #include "errors.h"
+#include "native_bound_run.h"
 #include "run_job.h"
 #include "worker_pool.h"
 
@@ -77,7 +78,7 @@ Napi::Function NativeSession::Define(Napi::Env env) {
                      {StaticMethod<&NativeSession::Create>("create"), InstanceAccessor<&NativeSession::Inputs>("inputs"),
                       InstanceAccessor<&NativeSession::Outputs>("outputs"), InstanceMethod<&NativeSession::Run>("run"),
                       InstanceMethod<&NativeSession::RunSync>("runSync"), InstanceMethod<&NativeSession::EndProfiling>("endProfiling"),
-                      InstanceMethod<&NativeSession::Dispose>("dispose")});
+                      InstanceMethod<&NativeSession::Bind>("bind"), InstanceMethod<&NativeSession::Dispose>("dispose")});
 }
 
 Napi::Object NativeSession::Wrap(Napi::Env env, std::shared_ptr<Model> model) {
@@ -124,7 +125,7 @@ Napi::Value NativeSession::Run(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   auto job = MakeRun(info, Live(env), false);
   const Napi::Promise promise = job->Promise(env);
-  const uint32_t id = Environment::Of(env).Submit(std::move(job));
+  const uint32_t id = Environment::Of(env).Submit(std::move(job), model_->lane.get());
   if (info[3].IsArray()) info[3].As<Napi::Array>().Set(0u, Napi::Number::New(env, id));
   return promise;
 }
@@ -132,8 +133,14 @@ Napi::Value NativeSession::Run(const Napi::CallbackInfo& info) {
 // runSync(feeds, fetches, options) -> cells
 Napi::Value NativeSession::RunSync(const Napi::CallbackInfo& info) {
   const auto job = MakeRun(info, Live(info.Env()), true);
-  job->Execute();
+  ExecuteNow(*job, *model_);
   return job->Take(info.Env());
+}
+
+// bind(feeds, fetches, graph) -> NativeBoundRun
+Napi::Value NativeSession::Bind(const Napi::CallbackInfo& info) {
+  if (!info[0].IsArray() || !info[1].IsArray()) throw InvalidArgument(info.Env(), "feeds and fetches must be arrays");
+  return NativeBoundRun::Bind(info.Env(), Live(info.Env()), info[0].As<Napi::Array>(), info[1].As<Napi::Array>(), info[2].ToBoolean());
 }
 
 // Writes the profile and returns its path.

@@ -20,6 +20,12 @@ class NativeTensor : public Napi::ObjectWrap<NativeTensor> {
 
  private:
   static Napi::Value FromData(const Napi::CallbackInfo& info);
+  static Napi::Value Allocate(const Napi::CallbackInfo& info);
+  Napi::Value View(const Napi::CallbackInfo& info);
+  Napi::Value CopyFrom(const Napi::CallbackInfo& info);
+  void CopyFromSync(const Napi::CallbackInfo& info);
+  Napi::Value Read(const Napi::CallbackInfo& info);
+  Napi::Value ReadSync(const Napi::CallbackInfo& info);
   Napi::Value Type(const Napi::CallbackInfo& info);
   Napi::Value Dims(const Napi::CallbackInfo& info);
   Napi::Value Device(const Napi::CallbackInfo& info);
@@ -27,6 +33,7 @@ class NativeTensor : public Napi::ObjectWrap<NativeTensor> {
   Napi::Value IsDisposed(const Napi::CallbackInfo& info);
   void Dispose(const Napi::CallbackInfo& info);
 
+  SharedValue ReadSource(const Napi::CallbackInfo& info, Lending lending);
   const Ort::Value& Live(Napi::Env env) const;
   void Account(Napi::BasicEnv env, int64_t bytes);
 

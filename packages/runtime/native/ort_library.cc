@@ -34,7 +34,7 @@ std::string MappedLibrary() {
 
 }  // namespace
 
-OrtLibrary LoadOrtLibrary(const std::string& path) {
+OrtLibrary LoadOrtLibrary(const std::string& path, const std::string& as) {
   std::lock_guard<std::mutex> lock(mutex);
   const std::string wanted = RealPath(path);
   if (loaded) {
@@ -46,7 +46,7 @@ OrtLibrary LoadOrtLibrary(const std::string& path) {
   // From 1.30 on the library starts a telemetry client, with a thread of its own and uploads, unless this is set; a value
   // that is there already stays.
   setenv("ORT_DISABLE_TELEMETRY", "1", 0);
-  void* handle = dlopen(wanted.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+  void* handle = dlopen((as.empty() ? wanted : as).c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
   if (handle == nullptr) throw std::runtime_error(std::string("ONNX Runtime cannot be loaded: ") + dlerror());
   auto get_base = reinterpret_cast<const OrtApiBase* (*)()>(dlsym(handle, "OrtGetApiBase"));
   if (get_base == nullptr) throw std::runtime_error(wanted + " is not ONNX Runtime: it has no OrtGetApiBase");

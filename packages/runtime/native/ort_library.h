@@ -21,7 +21,8 @@ struct OrtLibrary {
 };
 
 // Idempotent for one file. Throws std::runtime_error if the file cannot be used, or if another one is in use already.
-OrtLibrary LoadOrtLibrary(const std::string& path);
+// as: a link to the file in the folder where ONNX Runtime is to look for the libraries of its providers; empty: beside the file
+OrtLibrary LoadOrtLibrary(const std::string& path, const std::string& as);
 bool OrtLibraryLoaded();
 
 // One OrtEnv a process: ONNX Runtime hands the same one to everybody who asks, onnxruntime-node included. Never freed,

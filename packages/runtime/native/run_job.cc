@@ -1,12 +1,12 @@
 #include "run_job.h"
 
-#include <cstdlib>
 #include <string>
 #include <utility>
 
 #include "errors.h"
 #include "native_tensor.h"
-#include "session_config.h"
+#include "placement.h"
+#include "run_options.h"
 
 namespace ort_dora {
 namespace {
@@ -17,16 +17,6 @@ SharedValue ReadValue(Napi::Env env, Napi::Value type, Napi::Value data, Napi::V
   return code == kHandleCell ? NativeTensor::ValueOf(env, data, name) : ReadTensor(env, code, data, dims, name, lending);
 }
 
-// "cpu", "cuda" or "cuda:1".
-Ort::MemoryInfo ReadDevice(Napi::Env env, Napi::Value value) {
-  const std::string text = ReadString(env, value, "device");
-  const size_t colon = text.find(':');
-  const std::string kind = text.substr(0, colon);
-  const int id = colon == std::string::npos ? 0 : std::atoi(text.c_str() + colon + 1);
-  if (kind != "cpu" && kind != "cuda") throw InvalidArgument(env, "device must be 'cpu' or 'cuda:N', got '" + text + "'");
-  return Ort::MemoryInfo(kind == "cpu" ? "Cpu" : "Cuda", OrtDeviceAllocator, id, OrtMemTypeDefault);
-}
-
 }  // namespace
 
 RunJob::RunJob(Napi::Env env, std::shared_ptr<Model> model, Napi::Array feeds, Napi::Array fetches, Napi::Value options, bool blocking)
@@ -34,7 +24,13 @@ RunJob::RunJob(Napi::Env env, std::shared_ptr<Model> model, Napi::Array feeds, N
   if (!blocking) options_.emplace();  // what Cancel() acts on
   ReadFeeds(env, feeds);
   ReadFetches(env, fetches);
-  if (options.IsObject()) ReadOptions(env, options.As<Napi::Object>());
+  if (model_->lane) Options().AddConfigEntry(kGraphEntry, kNoGraph);
+  if (options.IsObject()) {
+    const Napi::Object given = options.As<Napi::Object>();
+    ReadRunOptions(env, given, [this]() -> Ort::RunOptions& { return Options(); });
+    const Napi::Value device = given.Get("device");
+    if (!device.IsUndefined()) device_.emplace(MemoryInfoOf(ReadPlacement(env, device)));
+  }
   if (!blocking) feeds_ = Napi::Persistent(feeds.As<Napi::Object>());
   fetches_ = Napi::Persistent(fetches.As<Napi::Object>());
 }
@@ -78,16 +74,6 @@ void RunJob::ReadFetches(Napi::Env env, Napi::Array fetches) {
     output_names_.push_back(name);
   }
   if (outputs_.empty()) throw InvalidArgument(env, "no output is asked for");
-}
-
-void RunJob::ReadOptions(Napi::Env env, Napi::Object options) {
-  const Napi::Value config = options.Get("config"), tag = options.Get("tag"), severity = options.Get("logSeverityLevel"), device = options.Get("device");
-  if (!config.IsUndefined()) {
-    for (const auto& [key, value] : ReadStringMap(env, config, "config")) Options().AddConfigEntry(key.c_str(), value.c_str());
-  }
-  if (!tag.IsUndefined()) Options().SetRunTag(ReadString(env, tag, "tag").c_str());
-  if (!severity.IsUndefined()) Options().SetRunLogSeverityLevel(ReadInteger(env, severity, "logSeverityLevel"));
-  if (!device.IsUndefined()) device_.emplace(ReadDevice(env, device));
 }
 
 void RunJob::Work() {

@@ -38,7 +38,6 @@ class RunJob final : public Job {
   const char* CodeOf(OrtErrorCode ort_code) const noexcept override;
   void ReadFeeds(Napi::Env env, Napi::Array feeds);
   void ReadFetches(Napi::Env env, Napi::Array fetches);
-  void ReadOptions(Napi::Env env, Napi::Object options);
   Ort::RunOptions& Options();
 
   const std::shared_ptr<Model> model_;

@@ -1,6 +1,8 @@
 #include "session_config.h"
 
 #include "errors.h"
+#include "native_tensor.h"
+#include "placement.h"
 
 namespace ort_dora {
 namespace {
@@ -78,6 +80,18 @@ SessionConfig ReadSessionConfig(Napi::Env env, Napi::Object options) {
   });
   with("providers", [&](Napi::Value value, const char* name) {
     ForEachItem(env, value, name, [&](Napi::Value item) { config.providers.push_back(ReadProvider(env, item)); });
+  });
+  for (const auto& provider : config.providers) {
+    const auto graphs = provider.options.find("enable_cuda_graph");
+    if (provider.name == "cuda" && graphs != provider.options.end() && graphs->second == "1") config.cuda_graphs = true;
+  }
+  with("initializers", [&](Napi::Value value, const char* name) {
+    ForEachProperty(env, value, name, [&](std::string key, Napi::Value item) {
+      const SharedValue given = NativeTensor::ValueOf(env, item, key.c_str());
+      // ONNX Runtime takes no tensor here that owns its memory; a view of it does not.
+      const auto shape = given->GetTensorTypeAndShapeInfo();
+      config.initializers.emplace_back(std::move(key), ViewOf(given, 0, shape.GetElementType(), shape.GetShape()));
+    });
   });
   with("configEntries", [&](Napi::Value value, const char* name) { config.config_entries = ReadStringMap(env, value, name); });
   with("freeDimensionOverrides", [&](Napi::Value value, const char* name) {

@@ -3,24 +3,19 @@
 #include <napi.h>
 
 #include <string>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
+#include "model.h"
 #include "ort_library.h"
+#include "provider.h"
 
 namespace ort_dora {
-
-using StringMap = std::unordered_map<std::string, std::string>;
-
-struct Provider {
-  std::string name;
-  StringMap options;
-};
 
 struct SessionConfig {
   std::vector<std::string> ops_libraries;
   std::vector<Provider> providers;  // in order of preference; the CPU's is always there, as the last
+  bool cuda_graphs = false;
   StringMap config_entries;
   std::vector<std::pair<std::string, int64_t>> free_dimensions;
   int intra_op_threads = 0;  // 0: ONNX Runtime decides
@@ -30,6 +25,7 @@ struct SessionConfig {
   bool cpu_arena = true;
   bool memory_pattern = true;
   GraphOptimizationLevel optimization = ORT_ENABLE_ALL;
+  Initializers initializers;
   std::string log_id;
   std::string optimized_model_path;
   std::string profile_prefix;

@@ -22,24 +22,6 @@ void RefuseResizable(Napi::Env env, Napi::Value array, const char* name) {
   }
 }
 
-std::vector<int64_t> ReadDims(Napi::Env env, Napi::Value value, const char* name, size_t* count) {
-  if (!value.IsArray()) throw Bad(env, name, "dims must be an array of non-negative integers");
-  const Napi::Array array = value.As<Napi::Array>();
-  std::vector<int64_t> dims(array.Length());
-  *count = 1;
-  // The element count must stay exact in 64 bits, also times the bits of an element.
-  constexpr size_t kLimit = std::numeric_limits<size_t>::max() / 64;
-  for (uint32_t i = 0; i < dims.size(); ++i) {
-    const Napi::Value item = array.Get(i);
-    const double dim = item.IsNumber() ? item.As<Napi::Number>().DoubleValue() : -1;
-    if (!(dim >= 0 && dim <= 9007199254740991.0) || dim != std::floor(dim)) throw Bad(env, name, "dims must be non-negative integers");
-    dims[i] = static_cast<int64_t>(dim);
-    if (dims[i] != 0 && *count > kLimit / static_cast<size_t>(dims[i])) throw Bad(env, name, "dims are too large");
-    *count *= static_cast<size_t>(dims[i]);
-  }
-  return dims;
-}
-
 SharedValue ReadStrings(Napi::Env env, Napi::Value data, const std::vector<int64_t>& dims, size_t count, const char* name) {
   if (!data.IsArray()) throw Bad(env, name, "data of type string must be an array of strings");
   const Napi::Array array = data.As<Napi::Array>();
@@ -61,6 +43,24 @@ SharedValue ReadStrings(Napi::Env env, Napi::Value data, const std::vector<int64
 }
 
 }  // namespace
+
+std::vector<int64_t> ReadDims(Napi::Env env, Napi::Value value, const char* name, size_t* count) {
+  if (!value.IsArray()) throw Bad(env, name, "dims must be an array of non-negative integers");
+  const Napi::Array array = value.As<Napi::Array>();
+  std::vector<int64_t> dims(array.Length());
+  *count = 1;
+  // The element count must stay exact in 64 bits, also times the bits of an element.
+  constexpr size_t kLimit = std::numeric_limits<size_t>::max() / 64;
+  for (uint32_t i = 0; i < dims.size(); ++i) {
+    const Napi::Value item = array.Get(i);
+    const double dim = item.IsNumber() ? item.As<Napi::Number>().DoubleValue() : -1;
+    if (!(dim >= 0 && dim <= 9007199254740991.0) || dim != std::floor(dim)) throw Bad(env, name, "dims must be non-negative integers");
+    dims[i] = static_cast<int64_t>(dim);
+    if (dims[i] != 0 && *count > kLimit / static_cast<size_t>(dims[i])) throw Bad(env, name, "dims are too large");
+    *count *= static_cast<size_t>(dims[i]);
+  }
+  return dims;
+}
 
 SharedValue ReadTensor(Napi::Env env, int type_code, Napi::Value data, Napi::Value dims_value, const char* name, Lending lending) {
   const auto type = static_cast<ElementType>(type_code);

@@ -30,6 +30,9 @@ enum class Lending {
 // between type, array and dims, and on resizable buffers that would be used in place while JavaScript goes on.
 SharedValue ReadTensor(Napi::Env env, int type, Napi::Value data, Napi::Value dims, const char* name, Lending lending);
 
+// The dims of an array of JavaScript, and how many elements they are of. Throws unless that number is exact and fits in memory.
+std::vector<int64_t> ReadDims(Napi::Env env, Napi::Value value, const char* name, size_t* count);
+
 // Writes the three cells of a CPU tensor at `at`. Large data stays where it is, owned by its ArrayBuffer.
 void WriteTensor(Napi::Env env, const SharedValue& value, const char* name, Napi::Array out, uint32_t at);
 

@@ -3,6 +3,7 @@
 #pragma once
 #include <cstddef>
 #include <functional>
+#include <memory>
 
 namespace ort_dora {
 
@@ -17,6 +18,25 @@ struct Task {
 
 // Runs the task on some thread; tasks start in the order of posting.
 void Post(Task task);
+
+// One thread for work that must be done one after the other and always on the same thread.
+class Lane {
+ public:
+  Lane();
+  // Nothing may be queued any more. What runs is not waited for.
+  ~Lane();
+  Lane(const Lane&) = delete;
+  Lane& operator=(const Lane&) = delete;
+
+  void Post(Task task);
+  // Runs the task and waits for it. False if the process ends first: it did not run and is not going to.
+  bool Run(Task task);
+
+  struct Queue;
+
+ private:
+  const std::shared_ptr<Queue> queue_;
+};
 
 // Environments whose jobs are cancelled when the process exits.
 void Register(Environment* environment);

@@ -1,24 +1,24 @@
 // A session on the native addon.
-import { markAsUntransferable } from 'node:worker_threads';
 import { binding } from './addon.js';
-import {
-  type Cell,
-  FETCH,
-  HANDLE,
-  type NativeRunOptions,
-  type NativeSessionHandle,
-  type NativeTensorHandle,
-} from './binding.js';
-import { ELEMENT_TYPES, type ElementData, type ElementType, elementTypeOf } from './element-types.js';
-import { fromNative, RuntimeError } from './errors.js';
-import { bits, handleOf, NativeTensor, tensorOf } from './native-tensor.js';
-import { checkRunOptions } from './run-options.js';
-import type { Feeds, Fetches, Results, RunOptions, Session, SessionRequest } from './session.js';
+import { type Cell, FETCH, HANDLE, type NativeSessionHandle, type NativeTensorHandle } from './binding.js';
+import { BoundRun } from './bound-run.js';
+import { keepInPlace, pushCells, SHARE_FROM } from './cells.js';
+import { type ElementData, type ElementType, elementTypeOf } from './element-types.js';
+import { fromNative, invalidArgument, RuntimeError, unexpected } from './errors.js';
+import { handleOf, NativeTensor, tensorOf } from './native-tensor.js';
+import { abortable, nativeOptions } from './run-options.js';
+import type {
+  BindOptions,
+  BoundTensors,
+  Feeds,
+  Fetches,
+  Results,
+  RunOptions,
+  Session,
+  SessionRequest,
+} from './session.js';
 import { Signature } from './signature.js';
 import type { TensorData, Value, ValueInfo } from './values.js';
-
-// As kShareFrom of native/tensor_data.h: what is larger is read in place by asynchronous runs.
-const SHARE_FROM = 16 * 1024;
 
 export class AddonSession implements Session {
   readonly backend = 'addon';
@@ -28,11 +28,13 @@ export class AddonSession implements Session {
   readonly #native: NativeSessionHandle;
   readonly #signature: Signature;
   readonly #everything: readonly Cell[];
+  readonly #graphs: boolean;
   #inFlight = 0;
   #idle: (() => void) | undefined;
   #disposal: Promise<void> | undefined;
 
-  private constructor(native: NativeSessionHandle, label: string, symbolicDims: 'check' | 'ignore') {
+  private constructor(native: NativeSessionHandle, label: string, symbolicDims: 'check' | 'ignore', graphs: boolean) {
+    this.#graphs = graphs;
     this.#native = native;
     this.#label = label;
     this.#signature = new Signature(native.inputs, native.outputs, symbolicDims);
@@ -52,7 +54,7 @@ export class AddonSession implements Session {
     try {
       if (model instanceof Uint8Array) keepInPlace(model);
       const { promise, id } = binding().NativeSessionHandle.create(model, { ...config, opsLibraries });
-      return new AddonSession(await abortable(promise, id, signal), label, symbolicDims);
+      return new AddonSession(await abortable(promise, id, signal), label, symbolicDims, usesGraphs(config));
     } catch (error) {
       throw fromNative(error, label, signal);
     }
@@ -95,6 +97,28 @@ export class AddonSession implements Session {
     }
   }
 
+  bind(feeds: BoundTensors, fetches: BoundTensors, { graph = false }: BindOptions = {}): BoundRun {
+    const native = this.#live();
+    if (graph && !this.#graphs) {
+      throw invalidArgument(
+        `${this.#label}: graph: the session was made without CUDA graphs; make it with providers: [{ name: 'cuda', graphs: true }]`,
+      );
+    }
+    const inputs: NativeTensorHandle[] = [];
+    this.#signature.forEachFeed(feeds, (value, name) => {
+      inputs.push(handleOf(boundTensor(value, `input '${name}'`)));
+    });
+    const outputs: (NativeTensorHandle | null)[] = [];
+    this.#signature.forEachFetch(fetches, (wanted, name) => {
+      outputs.push(wanted === undefined ? null : handleOf(boundTensor(wanted, `output '${name}'`)));
+    });
+    try {
+      return new BoundRun(native.bind(inputs, outputs, graph), this.#label);
+    } catch (error) {
+      throw fromNative(error, this.#label);
+    }
+  }
+
   endProfiling(): string {
     return this.#live().endProfiling();
   }
@@ -121,7 +145,7 @@ export class AddonSession implements Session {
   #feedCells(feeds: Feeds, lent: boolean): readonly Cell[] {
     const cells: Cell[] = [];
     this.#signature.forEachFeed(feeds, (value) => {
-      pushCells(cells, value, lent ? SHARE_FROM : Number.POSITIVE_INFINITY);
+      pushCells(cells, cellValue(value), lent ? SHARE_FROM : Number.POSITIVE_INFINITY);
     });
     return cells;
   }
@@ -133,7 +157,7 @@ export class AddonSession implements Session {
       if (wanted === undefined) cells.push(FETCH.skip, null, null);
       else if (wanted === true) cells.push(FETCH.data, null, null);
       else if (wanted === 'native') cells.push(FETCH.native, null, null);
-      else pushCells(cells, wanted, lent ? 0 : Number.POSITIVE_INFINITY);
+      else pushCells(cells, cellValue(wanted), lent ? 0 : Number.POSITIVE_INFINITY);
     });
     return cells;
   }
@@ -158,36 +182,15 @@ export class AddonSession implements Session {
   }
 }
 
-/** `shareFrom`: the bytes from which on the native layer uses the memory in place while JavaScript goes on. */
-function pushCells(cells: Cell[], value: Value, shareFrom: number): void {
-  if (value instanceof NativeTensor) {
-    cells.push(HANDLE, handleOf(value), null);
-    return;
-  }
-  const data = bits(value.data);
-  if (ArrayBuffer.isView(data) && data.byteLength >= shareFrom) keepInPlace(data);
-  cells.push(ELEMENT_TYPES[value.type], data, value.dims);
+function usesGraphs({ providers = [] }: SessionRequest['config']): boolean {
+  return providers.some(({ name, options }) => name === 'cuda' && options?.enable_cuda_graph === '1');
 }
 
-/** A buffer that native code reads must not be detached under it. Node.js offers no way to lift the mark later. */
-function keepInPlace(view: ArrayBufferView): void {
-  if (view.buffer instanceof ArrayBuffer) markAsUntransferable(view.buffer);
+function boundTensor(value: unknown, parameter: string): NativeTensor {
+  if (value instanceof NativeTensor) return value;
+  throw unexpected(parameter, 'a NativeTensor, whose memory every run uses', value);
 }
 
-function nativeOptions(options: RunOptions): NativeRunOptions | undefined {
-  const { configEntries, tag, logSeverityLevel, device } = options;
-  if ((configEntries ?? tag ?? logSeverityLevel ?? device) === undefined) return undefined;
-  checkRunOptions(options);
-  return { config: configEntries, tag, logSeverityLevel, device };
-}
-
-async function abortable<T>(promise: Promise<T>, id: number, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return promise;
-  const abort = () => void binding().cancel(id);
-  signal.addEventListener('abort', abort, { once: true });
-  try {
-    return await promise;
-  } finally {
-    signal.removeEventListener('abort', abort);
-  }
+function cellValue(value: Value): TensorData | NativeTensorHandle {
+  return value instanceof NativeTensor ? handleOf(value) : value;
 }

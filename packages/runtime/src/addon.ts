@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { isMainThread } from 'node:worker_threads';
 import type { Binding, LoadedLibrary } from './binding.js';
 import { RuntimeError } from './errors.js';
-import { findOrtLibrary } from './ort-library.js';
+import { ortLibraryToLoad } from './ort-library.js';
 
 // One level below the package's root, as src/ and as dist/.
 const PACKAGE_ROOT = new URL('../', import.meta.url);
@@ -38,9 +38,9 @@ export function binding(): Binding {
 function load(): AddonState {
   try {
     const path = addonPath();
-    const library = findOrtLibrary();
+    const library = ortLibraryToLoad();
     const native = createRequire(import.meta.url)(path) as Binding;
-    const loaded = native.load(library.path);
+    const loaded = native.load(library.path, library.as);
     if (library.version !== undefined && loaded.version !== library.version) {
       throw new Error(
         `${loaded.path} is ONNX Runtime ${loaded.version}, but onnxruntime-node is ${library.version}: reinstall onnxruntime-node`,

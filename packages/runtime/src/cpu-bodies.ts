@@ -1,5 +1,6 @@
 // Which operators of ort.dora a session on the CPU leaves to the functions that the model defines for them.
 import { type FileHandle, open } from 'node:fs/promises';
+import { fieldsIn, fieldsOf, type ReadRange } from './protobuf-fields.js';
 import type { SessionOptions } from './session-options.js';
 
 /** Entry that the operator library reads: names of operators, separated by commas, that it does not register. */
@@ -54,64 +55,21 @@ async function functionsOf(model: string | Uint8Array): Promise<FunctionHead[]> 
 /** At most this much of a function is read: its body is between its name and its domain, and ours are small. */
 const LARGEST_FUNCTION = 1 << 20;
 
-/** Walks the fields of a ModelProto; everything but functions is passed over by its length, unread. */
-async function heads(read: (at: number, length: number) => Promise<Uint8Array>): Promise<FunctionHead[]> {
+async function heads(read: ReadRange): Promise<FunctionHead[]> {
   const found: FunctionHead[] = [];
-  for (let at = 0; ; ) {
-    const field = nextField(await read(at, 20), 0);
-    if (field === undefined) return found;
-    if (field.number === MODEL_FUNCTIONS && field.length <= LARGEST_FUNCTION) {
-      found.push(head(await read(at + field.start, field.length)));
-    }
-    at += field.start + field.length;
+  for await (const { number, start, length } of fieldsIn(read, 0, Number.POSITIVE_INFINITY)) {
+    if (number === MODEL_FUNCTIONS && length <= LARGEST_FUNCTION) found.push(head(await read(start, length)));
   }
+  return found;
 }
 
 function head(bytes: Uint8Array): FunctionHead {
   const texts = new Map<number, string>();
-  for (let at = 0; ; ) {
-    const field = nextField(bytes, at);
-    if (field === undefined) break;
-    const end = field.start + field.length;
-    if ([FUNCTION_NAME, FUNCTION_DOMAIN, FUNCTION_OVERLOAD].includes(field.number)) {
-      texts.set(field.number, new TextDecoder().decode(bytes.subarray(field.start, end)));
+  for (const { number, start, length } of fieldsOf(bytes)) {
+    if ([FUNCTION_NAME, FUNCTION_DOMAIN, FUNCTION_OVERLOAD].includes(number)) {
+      texts.set(number, new TextDecoder().decode(bytes.subarray(start, start + length)));
     }
-    at = end;
   }
   const text = (number: number) => texts.get(number) ?? '';
   return { name: text(FUNCTION_NAME), domain: text(FUNCTION_DOMAIN), overload: text(FUNCTION_OVERLOAD) };
-}
-
-/** The field at `at`: its number, and where its content starts and how long it is. Undefined at the end and for what is no field. */
-function nextField(bytes: Uint8Array, at: number): { number: number; start: number; length: number } | undefined {
-  const tag = varint(bytes, at);
-  if (tag === undefined) return undefined;
-  const number = Math.floor(tag.value / 8);
-  switch (tag.value % 8) {
-    case 0: {
-      const value = varint(bytes, tag.end);
-      return value && { number, start: tag.end, length: value.end - tag.end };
-    }
-    case 1:
-      return { number, start: tag.end, length: 8 };
-    case 2: {
-      const length = varint(bytes, tag.end);
-      return length && { number, start: length.end, length: length.value };
-    }
-    case 5:
-      return { number, start: tag.end, length: 4 };
-    default:
-      return undefined;
-  }
-}
-
-function varint(bytes: Uint8Array, at: number): { value: number; end: number } | undefined {
-  let value = 0;
-  for (let i = 0; i < 10; i++) {
-    const byte = bytes[at + i];
-    if (byte === undefined) return undefined;
-    value += (byte & 0x7f) * 2 ** (7 * i);
-    if (byte < 0x80) return { value, end: at + i + 1 };
-  }
-  return undefined;
 }

@@ -1,9 +1,9 @@
 // What was found of the runtime on this machine, for `ort-dora doctor`.
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
-import { dirname, join } from 'node:path';
-import { opsLibraryPath } from '@ort-dora/custom-ops';
+import { cudaOpsLibraryPath, opsLibraryPath } from '@ort-dora/custom-ops';
 import { addonState } from './addon.js';
+import { type CudaDescription, describeCuda } from './cuda/describe-cuda.js';
 import { type Backend, backend } from './engine.js';
 import { RuntimeError } from './errors.js';
 import { ownOpsLibrary } from './ops-libraries.js';
@@ -22,26 +22,28 @@ export interface RuntimeDescription {
     readonly path: string | undefined;
     readonly error: string | undefined;
   };
-  /** Of @ort-dora/custom-ops. `unused`: there, but stock onnxruntime-node cannot register it. */
-  readonly opsLibrary: {
-    readonly status: 'registered' | 'absent' | 'failed' | 'unused';
-    readonly path: string | undefined;
-    readonly error: string | undefined;
-  };
+  readonly opsLibrary: OpsLibraryDescription;
+  /** The one that sessions with CUDA register in its place. */
+  readonly cudaOpsLibrary: OpsLibraryDescription;
   /** As ONNX Runtime names them, such as `CPUExecutionProvider` (stock: `cpu`). */
   readonly providers: readonly string[];
-  /** Whether CUDA's provider lies beside the library; it still needs CUDA itself to load. */
-  readonly cudaProvider: { readonly present: boolean; readonly path: string | undefined };
+  readonly cuda: CudaDescription;
   readonly cpu: { readonly model: string; readonly count: number; readonly features: readonly string[] };
 }
 
-/** Loads the addon and the operator library to find out. Never throws. */
+/** A library of @ort-dora/custom-ops. `unused`: there, but stock onnxruntime-node cannot register it. */
+export interface OpsLibraryDescription {
+  readonly status: 'registered' | 'absent' | 'failed' | 'unused';
+  readonly path: string | undefined;
+  readonly error: string | undefined;
+}
+
+/** Loads the addon and the operator libraries to find out. Never throws. */
 export function describeRuntime(): RuntimeDescription {
   const chosen = attempt(backend);
   const addon = addonState();
   const loaded = addon.status === 'loaded' ? addon.addon : undefined;
   const library = loaded?.library ?? attempt(findOrtLibrary).value;
-  const cuda = library && join(dirname(library.path), 'libonnxruntime_providers_cuda.so');
   return {
     backend: chosen.value,
     reason: chosen.value === 'addon' ? undefined : (chosen.error ?? whyStock()),
@@ -52,11 +54,12 @@ export function describeRuntime(): RuntimeDescription {
       path: loaded?.path,
       error: addon.status === 'unavailable' ? addon.error.message : undefined,
     },
-    opsLibrary: describeOpsLibrary(chosen.value),
+    opsLibrary: describeOpsLibrary(chosen.value, 'cpu'),
+    cudaOpsLibrary: describeOpsLibrary(chosen.value, 'cuda'),
     providers:
       attempt(() => (chosen.value === 'addon' && loaded ? loaded.binding.providers() : stockBinding().providers()))
         .value ?? [],
-    cudaProvider: { present: cuda !== undefined && existsSync(cuda), path: cuda },
+    cuda: describeCuda(),
     cpu: describeCpu(),
   };
 }
@@ -66,12 +69,12 @@ function whyStock(): string {
   return state.status === 'loaded' ? 'ORT_DORA_RUNTIME=onnxruntime-node' : state.error.message;
 }
 
-function describeOpsLibrary(chosen: Backend | undefined): RuntimeDescription['opsLibrary'] {
+function describeOpsLibrary(chosen: Backend | undefined, kind: 'cpu' | 'cuda'): OpsLibraryDescription {
   if (chosen !== 'addon') {
-    const { value: path, error } = attempt(opsLibraryPath);
+    const { value: path, error } = attempt(kind === 'cpu' ? opsLibraryPath : cudaOpsLibraryPath);
     return { status: error === undefined ? (path === undefined ? 'absent' : 'unused') : 'failed', path, error };
   }
-  const state = ownOpsLibrary();
+  const state = ownOpsLibrary(kind);
   if (state.status === 'absent') return { status: 'absent', path: undefined, error: undefined };
   return { status: state.status, path: state.path, error: state.status === 'failed' ? state.error.message : undefined };
 }

@@ -1,6 +1,13 @@
 // What a NativeTensor holds where there is no addon: the data itself, in the memory of JavaScript.
-import type { NativeTensorHandle } from './binding.js';
-import { dataLength, ELEMENT_TYPES, type ElementData, type ElementType, typedArrayClass } from './element-types.js';
+import type { Cell, NativeTensorHandle } from './binding.js';
+import {
+  dataLength,
+  ELEMENT_TYPES,
+  type ElementData,
+  type ElementType,
+  elementTypeOf,
+  typedArrayClass,
+} from './element-types.js';
 import { RuntimeError, unexpected } from './errors.js';
 import type { TensorData } from './values.js';
 
@@ -17,6 +24,16 @@ export class HeldTensor implements NativeTensorHandle {
     checkData('tensor', tensor);
     const { type, data, dims } = tensor;
     return new HeldTensor({ type, data: data.slice() as ElementData[ElementType], dims: [...dims] });
+  }
+
+  static zeros(type: Exclude<ElementType, 'string'>, dims: readonly number[]): HeldTensor {
+    const length = dataLength(
+      type,
+      dims.reduce((product, dim) => product * dim, 1),
+    );
+    const tensor = { type, data: new (typedArrayClass(type))(length), dims: [...dims] };
+    checkData('tensor', tensor);
+    return new HeldTensor(tensor);
   }
 
   get tensor(): TensorData {
@@ -38,6 +55,50 @@ export class HeldTensor implements NativeTensorHandle {
 
   data(): ArrayBufferView | string[] {
     return this.tensor.data as ArrayBufferView | string[];
+  }
+
+  view(offset: number, code: number, dims: readonly number[]): HeldTensor {
+    const type = elementTypeOf(code)!;
+    const { data } = this.tensor;
+    if (type === 'string' || !ArrayBuffer.isView(data))
+      throw new RuntimeError('NOT_SUPPORTED', 'a tensor of strings has no views');
+    const length = dataLength(
+      type,
+      dims.reduce((product, dim) => product * dim, 1),
+    );
+    return new HeldTensor({
+      type,
+      data: new (typedArrayClass(type))(data.buffer, data.byteOffset + offset, length),
+      dims: [...dims],
+    });
+  }
+
+  async copyFrom(code: Cell, data: Cell, dims: Cell): Promise<void> {
+    this.copyFromSync(code, data, dims);
+  }
+
+  copyFromSync(code: Cell, data: Cell, dims: Cell): void {
+    const source =
+      data instanceof HeldTensor
+        ? data.tensor
+        : { type: elementTypeOf(code as number)!, data: data as ElementData[ElementType], dims: dims as number[] };
+    checkData('source', source);
+    const { type, data: own } = this.tensor;
+    if (source.type !== type) throw unexpected('source.type', type, source.type);
+    if (type === 'string') throw new RuntimeError('NOT_SUPPORTED', 'strings cannot be copied between tensors');
+    if (source.data.length !== own.length)
+      throw unexpected('source.data', `${own.length} elements`, source.data.length);
+    (own as Uint8Array).set(source.data as Uint8Array);
+  }
+
+  async read(): Promise<ArrayBufferView> {
+    return this.readSync();
+  }
+
+  readSync(): ArrayBufferView {
+    const { type, data } = this.tensor;
+    if (type === 'string') throw new RuntimeError('NOT_SUPPORTED', 'strings are read by data()');
+    return (data as Uint8Array).slice();
   }
 
   dispose(): void {

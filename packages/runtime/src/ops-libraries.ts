@@ -1,5 +1,5 @@
 // Which libraries of custom operators a session registers.
-import { opsLibraryPath } from '@ort-dora/custom-ops';
+import { cudaOpsLibraryPath, opsLibraryPath } from '@ort-dora/custom-ops';
 import { binding } from './addon.js';
 import { usesAddon } from './engine.js';
 import { fromNative, RuntimeError } from './errors.js';
@@ -11,16 +11,25 @@ export type OpsLibraryState =
   | { readonly status: 'absent' }
   | { readonly status: 'failed'; readonly path: string | undefined; readonly error: RuntimeError };
 
-let own: OpsLibraryState | undefined;
+/** The library for sessions on the CPU, and the one in its place that has the kernels of CUDA too. */
+type Kind = 'cpu' | 'cuda';
+
+const PATHS = { cpu: opsLibraryPath, cuda: cudaOpsLibraryPath } as const;
+
+const own = new Map<Kind, OpsLibraryState>();
 
 /** Loads the library at the first call; the state does not change any more in this thread. Only with the addon. */
-export function ownOpsLibrary(): OpsLibraryState {
-  own ??= find();
-  return own;
+export function ownOpsLibrary(kind: Kind = 'cpu'): OpsLibraryState {
+  let state = own.get(kind);
+  if (state === undefined) {
+    state = find(PATHS[kind]);
+    own.set(kind, state);
+  }
+  return state;
 }
 
 /** @throws RuntimeError NOT_SUPPORTED for libraries that are named where stock onnxruntime-node runs, which has no way to register one */
-export function resolveOpsLibraries(customOps: 'auto' | 'off' | readonly string[]): readonly string[] {
+export function resolveOpsLibraries(customOps: 'auto' | 'off' | readonly string[], kind: Kind): readonly string[] {
   if (customOps === 'off') return [];
   if (customOps !== 'auto') {
     if (!usesAddon() && customOps.length > 0) {
@@ -32,7 +41,7 @@ export function resolveOpsLibraries(customOps: 'auto' | 'off' | readonly string[
     return customOps;
   }
   if (!usesAddon()) return [];
-  const state = ownOpsLibrary();
+  const state = ownOpsLibrary(kind);
   if (state.status === 'failed') {
     sayOnce(
       'ops-library',
@@ -42,10 +51,10 @@ export function resolveOpsLibraries(customOps: 'auto' | 'off' | readonly string[
   return state.status === 'registered' ? [state.path] : [];
 }
 
-function find(): OpsLibraryState {
+function find(where: () => string | undefined): OpsLibraryState {
   let path: string | undefined;
   try {
-    path = opsLibraryPath();
+    path = where();
     if (path === undefined) return { status: 'absent' };
     binding().tryOpsLibrary(path);
     return { status: 'registered', path };

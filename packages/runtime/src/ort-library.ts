@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
+import { libraryBesideProvider, PROVIDER_VARIABLE } from './cuda/provider-folder.js';
 import { RuntimeError } from './errors.js';
 
 const require = createRequire(import.meta.url);
@@ -10,6 +11,16 @@ export interface OrtLibrary {
   readonly path: string;
   /** The version it must have: onnxruntime-node's own. Undefined for a library named by ORT_DORA_ORT_LIBRARY. */
   readonly version: string | undefined;
+}
+
+/** The library, and the link through which it is loaded, where CUDA's provider lies elsewhere. */
+export function ortLibraryToLoad(): OrtLibrary & { readonly as: string | undefined } {
+  const library = findOrtLibrary();
+  try {
+    return { ...library, as: libraryBesideProvider(library.path) };
+  } catch (cause) {
+    throw unavailable(`${PROVIDER_VARIABLE} cannot be followed: ${(cause as Error).message}`);
+  }
 }
 
 /**

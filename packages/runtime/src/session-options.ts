@@ -1,17 +1,23 @@
 // The options of a session: their types, and the checks that turn a wrong one into an error that names it.
 import type { NativeSessionConfig } from './binding.js';
+import { boolean, integer, oneOf, plainObject, scalars, text } from './checks.js';
+import { type CudaProviderOptions, cudaOptions } from './cuda/provider-options.js';
 import { unexpected } from './errors.js';
+import { handleOf, NativeTensor } from './native-tensor.js';
 
-export interface ProviderOptions {
-  /** `cpu`, `cuda`, or a name that ONNX Runtime's AppendExecutionProvider knows. */
+export interface OtherProviderOptions {
+  /** `cpu`, or a name that ONNX Runtime's AppendExecutionProvider knows. */
   readonly name: string;
-  /** The provider's own options, such as `{ device_id: 0 }` of CUDA. */
+  /** The provider's own options, by ONNX Runtime's names. */
   readonly options?: Readonly<Record<string, string | number | boolean>>;
 }
 
+export type ProviderOptions = CudaProviderOptions | OtherProviderOptions;
+
 export interface SessionOptions {
   /**
-   * Libraries of custom operators: `auto` (default) registers that of @ort-dora/custom-ops if it is built, `off` none, or their paths.
+   * Libraries of custom operators: `auto` (default) registers that of @ort-dora/custom-ops if it is built (with the kernels of CUDA, where
+   * that is among the providers), `off` none, or their paths.
    * Without the library, operators of the domain ort.dora run through the functions that the model defines for them. With `auto`, on
    * the CPU, so does DoraLinear in models that have it in float32 only, which is faster; the config entry `ort_dora.body` (names
    * of operators, separated by commas) decides otherwise.
@@ -19,6 +25,12 @@ export interface SessionOptions {
   readonly customOps?: 'auto' | 'off' | readonly string[];
   /** Execution providers in order of preference. The CPU's is always there, as the last. */
   readonly providers?: readonly ProviderOptions[];
+  /**
+   * Tensors in the place of the model's initializers of these names, on the device where the model uses them: what is in several sessions
+   * is held once (`loadInitializers` reads those of a model). Their contents must not change. On the CPU, ONNX Runtime still repacks the
+   * weights of products for each session, unless the config entry `session.disable_prepacking` is 1.
+   */
+  readonly initializers?: Readonly<Record<string, NativeTensor>>;
   /** Entries of onnxruntime_session_options_config_keys.h. */
   readonly configEntries?: Readonly<Record<string, string>>;
   /** Lengths of symbolic dimensions, by name. */
@@ -67,9 +79,23 @@ const CHECKS: { readonly [K in keyof SessionOptions]-?: Check } = {
         throw unexpected(`${name}[${i}]`, 'an object { name, options }', provider);
       if (typeof provider.name !== 'string' || provider.name === '')
         throw unexpected(`${name}[${i}].name`, 'a provider name', provider.name);
+      if (provider.name === 'cuda')
+        return { name: 'cuda', options: cudaOptions(provider as CudaProviderOptions, `${name}[${i}]`) };
+      for (const field of Object.keys(provider)) {
+        if (field !== 'name' && field !== 'options')
+          throw unexpected(`${name}[${i}]`, 'the fields name and options', field);
+      }
       if (provider.options === undefined) return { name: provider.name };
       return { name: provider.name, options: scalars(provider.options, `${name}[${i}].options`) };
     });
+  },
+  initializers(value, name) {
+    return Object.fromEntries(
+      Object.entries(plainObject(value, name)).map(([key, tensor]) => {
+        if (!(tensor instanceof NativeTensor)) throw unexpected(`${name}['${key}']`, 'a NativeTensor', tensor);
+        return [key, handleOf(tensor)];
+      }),
+    );
   },
   configEntries: (value, name) => scalars(value, name),
   freeDimensionOverrides(value, name) {
@@ -103,40 +129,4 @@ export function checkSessionOptions(options: SessionOptions): CheckedOptions {
   }
   const { customOps, symbolicDims, signal, ...config } = checked;
   return config;
-}
-
-/** Strings as they are, numbers and booleans in ONNX Runtime's notation: true is 1. */
-export function scalars(value: unknown, name: string): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(plainObject(value, name)).map(([key, item]) => {
-      if (typeof item === 'string') return [key, item];
-      if (typeof item === 'boolean') return [key, item ? '1' : '0'];
-      if (typeof item === 'number' && Number.isFinite(item)) return [key, `${item}`];
-      throw unexpected(`${name}['${key}']`, 'a string', item);
-    }),
-  );
-}
-
-function plainObject(value: unknown, name: string): object {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw unexpected(name, 'an object', value);
-  return value;
-}
-
-function integer(value: unknown, name: string, low: number, high: number): void {
-  if (typeof value !== 'number' || !Number.isInteger(value) || value < low || value > high) {
-    throw unexpected(name, `an integer from ${low} to ${high}`, value);
-  }
-}
-
-function oneOf(value: unknown, name: string, choices: readonly string[]): void {
-  if (!choices.includes(value as string))
-    throw unexpected(name, choices.map((choice) => `'${choice}'`).join(' or '), value);
-}
-
-function boolean(value: unknown, name: string): void {
-  if (typeof value !== 'boolean') throw unexpected(name, 'a boolean', value);
-}
-
-function text(value: unknown, name: string): void {
-  if (typeof value !== 'string' || value === '') throw unexpected(name, 'a non-empty string', value);
 }

@@ -1,9 +1,12 @@
 // Sessions: a loaded model that runs.
 import { basename } from 'node:path';
 import { AddonSession } from './addon-session.js';
+import type { BoundRun } from './bound-run.js';
 import { BODY_ENTRY, operatorsLeftToBodies } from './cpu-bodies.js';
+import { describeCuda } from './cuda/describe-cuda.js';
 import { type Backend, usesAddon } from './engine.js';
-import { invalidArgument, unexpected } from './errors.js';
+import { invalidArgument, RuntimeError, unexpected } from './errors.js';
+import type { NativeTensor } from './native-tensor.js';
 import { resolveOpsLibraries } from './ops-libraries.js';
 import { type CheckedOptions, checkSessionOptions, type SessionOptions } from './session-options.js';
 import { StockSession } from './stock-session.js';
@@ -32,6 +35,16 @@ export interface RunOptions<F extends Fetches = Fetches> {
 
 export type Results = Record<string, Value>;
 
+export type BoundTensors = Readonly<Record<string, NativeTensor>>;
+
+export interface BindOptions {
+  /**
+   * Whether the first run is captured in a CUDA graph that the others replay, which takes the cost of launching away. What the model reads
+   * on the CPU is as it was at the first run. A graph lives as long as the session.
+   */
+  readonly graph?: boolean;
+}
+
 /** Any number of runs may be in flight at once. */
 export interface Session {
   readonly backend: Backend;
@@ -50,6 +63,13 @@ export interface Session {
   /** The same on the calling thread: for runs that take less time than a thread switch (some 50 µs), and for workers. */
   runSync(feeds: Feeds, options?: RunOptions<readonly string[]>): Record<string, TensorData>;
   runSync(feeds: Feeds, options: RunOptions): Results;
+
+  /**
+   * Fixes the memory of every input and of the outputs wanted, for runs that follow one another: nothing is allocated or looked up any
+   * more. Each tensor must be on the device where the model has it, with exactly the dims of the run.
+   * @throws RuntimeError INVALID_ARGUMENT naming the input or output; for `graph` where the session has no CUDA graphs
+   */
+  bind(feeds: BoundTensors, fetches: BoundTensors, options?: BindOptions): BoundRun;
 
   /** Ends the profiling that `profileFilePrefix` turned on and returns the file's path. */
   endProfiling(): string;
@@ -73,7 +93,9 @@ export async function createSession(model: string | Uint8Array, options: Session
   if (typeof model !== 'string') checkBytes(model, checked.configEntries);
   options.signal?.throwIfAborted();
   const customOps = options.customOps ?? 'auto';
-  const opsLibraries = resolveOpsLibraries(customOps);
+  const cuda = checked.providers?.some(({ name }) => name === 'cuda') ?? false;
+  if (cuda && usesAddon()) requireCuda();
+  const opsLibraries = resolveOpsLibraries(customOps, cuda ? 'cuda' : 'cpu');
   const config =
     customOps === 'auto' && opsLibraries.length > 0 ? await withBodies(checked, model, options.providers) : checked;
   const request = {
@@ -106,6 +128,11 @@ async function withBodies(
   if (config.configEntries?.[BODY_ENTRY] !== undefined) return config;
   const names = await operatorsLeftToBodies(model, providers);
   return { ...config, configEntries: { ...config.configEntries, [BODY_ENTRY]: names.join(',') } };
+}
+
+function requireCuda(): void {
+  const { usable, problems } = describeCuda();
+  if (!usable) throw new RuntimeError('PROVIDER_UNAVAILABLE', `CUDA cannot be used: ${problems.join('; ')}`);
 }
 
 function checkBytes(model: Uint8Array, entries: Readonly<Record<string, string>> = {}): void {

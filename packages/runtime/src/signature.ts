@@ -1,9 +1,9 @@
 // What a model takes and gives, and the checks of a run against it that ONNX Runtime leaves out or answers without naming the input.
 
 import type { NativeValueInfo } from './binding.js';
-import { type ElementType, elementTypeOf, isElementType } from './element-types.js';
+import { type ElementType, elementTypeOf } from './element-types.js';
 import { invalidArgument, RuntimeError, unexpected } from './errors.js';
-import { NativeTensor } from './native-tensor.js';
+import { checkValue } from './native-tensor.js';
 import type { Feeds, Fetches } from './session.js';
 import type { Value, ValueInfo } from './values.js';
 
@@ -125,14 +125,6 @@ export class Signature {
         `input '${input.name}': expected ${describe(input)}, got ${value.type} [${dims.join(', ')}]`,
       );
   }
-}
-
-function checkValue(parameter: string, value: Value): void {
-  if (value instanceof NativeTensor) return;
-  if (typeof value !== 'object' || value === null)
-    throw unexpected(parameter, '{ type, data, dims } or a NativeTensor', value);
-  if (!isElementType(value.type)) throw unexpected(`${parameter}.type`, 'an element type', value.type);
-  if (!Array.isArray(value.dims)) throw unexpected(`${parameter}.dims`, 'an array', value.dims);
 }
 
 function describe({ type, shape }: Input): string {

@@ -1,10 +1,11 @@
 // A session on stock onnxruntime-node: the same interface, with a plain error for what that binding cannot do.
 import { existsSync } from 'node:fs';
 import type { NativeValueInfo } from './binding.js';
+import { bits } from './cells.js';
 import { type ElementData, type ElementType, isElementType } from './element-types.js';
 import { invalidArgument, RuntimeError } from './errors.js';
 import { checkData, HeldTensor } from './held-tensor.js';
-import { bits, handleOf, NativeTensor, tensorOf } from './native-tensor.js';
+import { handleOf, NativeTensor, tensorOf } from './native-tensor.js';
 import { checkRunOptions } from './run-options.js';
 import type { Feeds, Results, RunOptions, Session, SessionRequest } from './session.js';
 import { Signature } from './signature.js';
@@ -34,6 +35,7 @@ export class StockSession implements Session {
   }
 
   static create({ model, label, config, symbolicDims }: SessionRequest): StockSession {
+    if (config.initializers !== undefined) throw notSupported('initializers', 'sharing them');
     const stock = new (stockBinding().InferenceSession)();
     const options = stockOptions(config);
     try {
@@ -73,6 +75,10 @@ export class StockSession implements Session {
   runSync(feeds: Feeds, options: RunOptions): Results;
   runSync(feeds: Feeds, options: RunOptions = {}): Results {
     return this.#prepare(feeds, options)();
+  }
+
+  bind(): never {
+    throw new RuntimeError('NOT_SUPPORTED', 'bind needs the native addon; stock onnxruntime-node is in use');
   }
 
   /** onnxruntime-node writes the profile and does not say where. */
@@ -190,7 +196,13 @@ function nativeInfo({ name, isTensor, type, shape, symbolicDimensions }: StockVa
   return { name, isTensor, type, shape: shape.map((dim, i) => (dim >= 0 ? dim : (symbolicDimensions?.[i] ?? ''))) };
 }
 
-function stockOptions({ providers, configEntries, profileFilePrefix, ...same }: SessionRequest['config']): object {
+function stockOptions({
+  providers,
+  configEntries,
+  profileFilePrefix,
+  initializers,
+  ...same
+}: SessionRequest['config']): object {
   return {
     ...same,
     ...(providers && {

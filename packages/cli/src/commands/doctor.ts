@@ -30,7 +30,7 @@ export const registerDoctor: Register = (program, { stdout }) => {
 };
 
 function findings(runtime: RuntimeDescription): Finding[] {
-  const { node, onnxruntime, addon, opsLibrary, cudaProvider, providers, cpu } = runtime;
+  const { node, onnxruntime, addon, opsLibrary, providers, cpu } = runtime;
   const found = (name: string, detail: string): Finding => ({ name, state: 'found', detail });
   const missing = (name: string, detail: string): Finding => ({ name, state: 'missing', detail });
   return [
@@ -49,9 +49,45 @@ function findings(runtime: RuntimeDescription): Finding[] {
       ? found('operator library', opsLibrary.path ?? '')
       : missing('operator library', whyNoLibrary(opsLibrary)),
     found('execution providers', providers.join(', ') || 'none'),
-    cudaProvider.present
-      ? found('CUDA provider', `${cudaProvider.path}`)
-      : { name: 'CUDA provider', state: 'absent', detail: 'not beside ONNX Runtime; models run on the CPU' },
+    ...cudaFindings(runtime),
+  ];
+}
+
+/** What there is of CUDA. Without a GPU nothing is lacking; with one, everything that keeps sessions from it is. */
+function cudaFindings({ cuda, cudaOpsLibrary }: RuntimeDescription): Finding[] {
+  const lacking: Finding['state'] = cuda.devices.length > 0 ? 'missing' : 'absent';
+  const { folder, missing } = cuda.provider;
+  return [
+    cuda.usable
+      ? { name: 'CUDA', state: 'found', detail: 'sessions can use it' }
+      : { name: 'CUDA', state: lacking, detail: 'sessions cannot use it; models run on the CPU' },
+    ...cuda.problems.map((detail): Finding => ({ name: '', state: lacking, detail })),
+    ...cuda.devices.map(
+      ({ name, memory, computeCapability }, i): Finding => ({
+        name: `GPU cuda:${i}`,
+        state: 'found',
+        detail: `${name}, ${(memory / 2 ** 30).toFixed(0)} GiB, compute capability ${computeCapability}`,
+      }),
+    ),
+    folder !== undefined && missing.length === 0
+      ? { name: 'CUDA provider', state: 'found', detail: folder }
+      : { name: 'CUDA provider', state: lacking, detail: `${missing.join(', ')} not in ${folder ?? 'sight'}` },
+    ...(cuda.devices.length > 0 || cuda.libraries.some(({ path }) => path !== undefined) ? cuda.libraries : []).map(
+      ({ soname, path, version, others, neededBy }): Finding => {
+        const name = soname === 'libcuda.so.1' ? 'CUDA driver' : soname.split('.so')[0]!;
+        if (path !== undefined) return { name, state: 'found', detail: `${version ?? 'version unknown'}, ${path}` };
+        const instead = others.map((other) => `${other.soname} ${other.version ?? ''}`.trim()).join(', ');
+        const use = neededBy === 'operators' ? ', for the operators that use it' : '';
+        return {
+          name,
+          state: lacking,
+          detail: `${soname} needed${use}, ${instead ? `found ${instead}` : 'none found'}`,
+        };
+      },
+    ),
+    cudaOpsLibrary.status === 'registered'
+      ? { name: 'CUDA operators', state: 'found', detail: cudaOpsLibrary.path ?? '' }
+      : { name: 'CUDA operators', state: lacking, detail: whyNoLibrary(cudaOpsLibrary) },
   ];
 }
 

@@ -17,6 +17,63 @@ export function increment(): Uint8Array {
   });
 }
 
+/** y = x + `length`, one at a time, x float32 [n]. ONNX Runtime leaves them as they are. */
+export function chain(length: number): Uint8Array {
+  return onnxModel({
+    inputs: [{ name: 'x', type: 'float32', dims: ['n'] }],
+    outputs: [{ name: 'y', type: 'float32', dims: ['n'] }],
+    nodes: Array.from({ length }, (_, i) => ({
+      op: 'Add',
+      inputs: [i === 0 ? 'x' : `t${i}`, 'one'],
+      outputs: [i === length - 1 ? 'y' : `t${i + 1}`],
+    })),
+    initializers: [floats('one', [1], [1])],
+  });
+}
+
+/** y = x · W, x float32 [m, rows], W float32 [rows, columns] in the file `weights.bin` beside the model. */
+export function externalWeights(rows: number, columns: number): Uint8Array {
+  return onnxModel({
+    inputs: [{ name: 'x', type: 'float32', dims: ['m', rows] }],
+    outputs: [{ name: 'y', type: 'float32', dims: ['m', columns] }],
+    nodes: [{ op: 'MatMul', inputs: ['x', 'W'], outputs: ['y'] }],
+    initializers: [{ name: 'W', type: 'float32', dims: [rows, columns], data: 'weights.bin' }],
+  });
+}
+
+/** y = DoraLinear(x), x float32 [m, 256], of rank 16, with a bias, all weights random. */
+export function doraLinear(): Uint8Array {
+  const random = (name: string, dims: readonly number[], about: number) =>
+    floats(
+      name,
+      Array.from(
+        { length: dims.reduce((count, dim) => count * dim, 1) },
+        (_, i) => about + Math.sin(i * i + name.length),
+      ),
+      dims,
+    );
+  return onnxModel({
+    inputs: [{ name: 'x', type: 'float32', dims: ['m', 256] }],
+    outputs: [{ name: 'y', type: 'float32', dims: ['m', 128] }],
+    nodes: [
+      {
+        op: 'DoraLinear',
+        domain: 'ort.dora',
+        inputs: ['x', 'W', 'A', 'B', 'g', 'bias'],
+        outputs: ['y'],
+        floats: { scaling: 2 },
+      },
+    ],
+    initializers: [
+      random('W', [128, 256], 0),
+      random('A', [16, 256], 0),
+      random('B', [128, 16], 0),
+      random('g', [128], 1),
+      random('bias', [128], 0),
+    ],
+  });
+}
+
 /** sum = a + b and prod = a · b, all float32 [m, 4]. */
 export function sumAndProduct(): Uint8Array {
   const dims = ['m', 4];

@@ -15,14 +15,15 @@ export interface NodeSpec {
   readonly domain?: string;
   /** Integer attributes. */
   readonly attributes?: Readonly<Record<string, number>>;
+  readonly floats?: Readonly<Record<string, number>>;
 }
 
 export interface InitializerSpec {
   readonly name: string;
   readonly type: ElementType;
   readonly dims: readonly number[];
-  /** Little-endian. */
-  readonly data: ArrayBufferView;
+  /** Little-endian; or the file beside the model that holds it from its beginning on. */
+  readonly data: ArrayBufferView | string;
 }
 
 export interface FunctionSpec {
@@ -64,7 +65,7 @@ export function onnxModel({ inputs, outputs, nodes, initializers = [], functions
   ]);
 }
 
-function nodeProto({ op, inputs, outputs, domain = '', attributes = {} }: NodeSpec): Uint8Array[] {
+function nodeProto({ op, inputs, outputs, domain = '', attributes = {}, floats = {} }: NodeSpec): Uint8Array[] {
   return [
     ...inputs.map((name) => text(1, name)),
     ...outputs.map((name) => text(2, name)),
@@ -72,6 +73,7 @@ function nodeProto({ op, inputs, outputs, domain = '', attributes = {} }: NodeSp
     ...Object.entries(attributes).map(([name, value]) =>
       message(5, [text(1, name), integer(3, value), integer(20, 2)]),
     ),
+    ...Object.entries(floats).map(([name, value]) => message(5, [text(1, name), float(2, value), integer(20, 1)])),
     text(7, domain),
   ];
 }
@@ -93,8 +95,9 @@ function opset(domain: string): Uint8Array[] {
 }
 
 function tensorProto({ name, type, dims, data }: InitializerSpec): Uint8Array[] {
-  const raw = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
-  return [...dims.map((dim) => integer(1, dim)), integer(2, ELEMENT_TYPES[type]), text(8, name), field(9, raw)];
+  const head = [...dims.map((dim) => integer(1, dim)), integer(2, ELEMENT_TYPES[type]), text(8, name)];
+  if (typeof data === 'string') return [...head, message(13, [text(1, 'location'), text(2, data)]), integer(14, 1)];
+  return [...head, field(9, Buffer.from(data.buffer, data.byteOffset, data.byteLength))];
 }
 
 function valueInfo(value: TensorSpec): Uint8Array[] {
@@ -125,6 +128,10 @@ function field(number: number, bytes: Uint8Array): Uint8Array {
 
 function integer(number: number, value: number): Uint8Array {
   return Buffer.concat([varint(number << 3), varint(value)]);
+}
+
+function float(number: number, value: number): Uint8Array {
+  return Buffer.concat([varint((number << 3) | 5), Buffer.from(Float32Array.of(value).buffer)]);
 }
 
 function varint(value: number): Uint8Array {

@@ -57,6 +57,23 @@ describe('names across scopes', () => {
     expect(main.definition('t')).toBeUndefined();
   });
 
+  test('a scope has a path for people', () => {
+    const { view, main, thenScope, bodyScope } = nested();
+    expect([main, thenScope, bodyScope].map(({ path }) => path)).toEqual([
+      '',
+      'if.then_branch',
+      'if.else_branch/loop.body',
+    ]);
+    const inner = makeNode('If', ['c'], ['b'], {
+      attributes: { then_branch: { graph: makeGraph('g', { nodes: [], outputs: [] }) } },
+    });
+    const scope = view.addFunction(makeFunction('local', 'F', { inputs: ['c'], outputs: ['b'], nodes: [inner] }));
+    expect([scope, scope.subgraphs(inner)[0]!].map(({ path }) => path)).toEqual([
+      'local::F',
+      'local::F/If.then_branch',
+    ]);
+  });
+
   test('a loop body input shadows the outer value of the same name', () => {
     const { bodyScope, main, thenScope, elseScope } = nested();
     expect(bodyScope.definition('h')).toMatchObject({ kind: 'input' });

@@ -80,6 +80,19 @@ export class Scope {
 
   // --- what is there ---
 
+  /** Where it is, for people: `If_3.then_branch`, `my.domain::Block/Loop_1.body`; '' for the main graph. Not always unique: owners may be nameless. */
+  get path(): string {
+    if (this.kind === 'graph') return '';
+    if (!isGraph(this.proto)) {
+      const { domain = '', name = '', overload } = this.proto;
+      return `${domain}::${name}${overload ? `:${overload}` : ''}`;
+    }
+    const { parent, owner, proto } = this;
+    const attribute = owner?.attribute.find(({ g, graphs }) => g === proto || graphs.includes(proto));
+    const step = `${owner?.name || owner?.opType || ''}.${attribute?.name ?? ''}`;
+    return parent === undefined || parent.kind === 'graph' ? step : `${parent.path}/${step}`;
+  }
+
   /** In file order. */
   get nodes(): readonly NodeProto[] {
     return this.proto.node;

@@ -70,7 +70,7 @@ class ScopeFacts implements MatchScope {
     private readonly numbers: SmallConstants,
     unwrap: (node: NodeProto) => NodeProto | undefined,
   ) {
-    this.path = scopePath(scope);
+    this.path = scope.path;
     if (!this.#infer(unwrap, true)) this.#infer(unwrap, false);
   }
 
@@ -227,20 +227,4 @@ function contradicts(declared: Shape | undefined, inferred: Shape | undefined): 
     const other = inferred[axis];
     return size !== undefined && other !== undefined && size !== other;
   });
-}
-
-/** `If_3.then_branch`, `my.domain::Block/Loop_1.body`; '' for the main graph. */
-export function scopePath(scope: Scope): string {
-  if (scope.kind === 'graph') return '';
-  if (scope.kind === 'function' && 'domain' in scope.proto) {
-    const { domain = '', name = '', overload } = scope.proto;
-    return `${domain}::${name}${overload ? `:${overload}` : ''}`;
-  }
-  const { parent, owner } = scope;
-  const attribute = owner?.attribute.find(
-    ({ g, graphs }) => g === scope.proto || graphs.includes(scope.proto as never),
-  );
-  const step = `${owner?.name || owner?.opType || ''}.${attribute?.name ?? ''}`;
-  const outer = parent === undefined ? '' : scopePath(parent);
-  return outer === '' ? step : `${outer}/${step}`;
 }

@@ -1,7 +1,6 @@
 /** The graphs of a few modules before and after a rewrite, read from both files for the page. */
 
 import { ModelView, openModel, type Scope } from '@ort-dora/onnx';
-import { scopePath } from '../../match/model-facts.js';
 import type { FusedModuleReport, ModuleReport, ReportVerification } from '../report.js';
 import { excerpt, type GraphExcerpt } from './excerpt.js';
 
@@ -70,7 +69,7 @@ const formOf = ({ kind, operator, form: { norm, delta, base }, bias }: FusedModu
 async function scopesByPath(path: string): Promise<ReadonlyMap<string, Scope>> {
   const file = await openModel(path);
   try {
-    return new Map([...new ModelView(file.model).scopes()].map((scope) => [scopePath(scope), scope]));
+    return new Map([...new ModelView(file.model).scopes()].map((scope) => [scope.path, scope]));
   } finally {
     await file.close();
   }

@@ -67,7 +67,9 @@ describe('names across scopes', () => {
     const inner = makeNode('If', ['c'], ['b'], {
       attributes: { then_branch: { graph: makeGraph('g', { nodes: [], outputs: [] }) } },
     });
-    const scope = view.addFunction(makeFunction('local', 'F', { inputs: ['c'], outputs: ['b'], nodes: [inner] }));
+    const scope = view.addFunction(
+      makeFunction('local', 'F', { inputs: ['c'], outputs: ['b'], nodes: [inner], opsets: { '': 17 } }),
+    );
     expect([scope, scope.subgraphs(inner)[0]!].map(({ path }) => path)).toEqual([
       'local::F',
       'local::F/If.then_branch',

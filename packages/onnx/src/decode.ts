@@ -91,6 +91,8 @@ class Decoder {
     reader.len = end;
     let stored: Map<Field, NumberToken[]> | undefined;
     let put: Field[] | undefined;
+    /** Of the deferred field that is not repeated: no message has two. */
+    let parts = 1;
     while (reader.pos < end) {
       const tag = reader.tag();
       const wireType = tag & 7;
@@ -107,9 +109,10 @@ class Decoder {
           else tokens.push(token);
         }
       } else if (field.deferred) {
-        this.#pass(field, depth);
+        this.#pass(field.message(), this.#lengthPrefix(), depth + 1);
         put ??= [];
         if (!put.includes(field)) put.push(field);
+        else if (!field.repeated) checkParts(field.message(), ++parts);
       } else if (field.kind === 'message') {
         this.#submessage(schema, message, field, depth);
       } else {
@@ -118,7 +121,7 @@ class Decoder {
             ? this.#strings.read(reader)
             : readScalar(reader, field.kind);
         this.#spend(typeof value === 'string' ? VALUE_HEAP_BYTES + value.length : VALUE_HEAP_BYTES);
-        if (field.repeated) (message[field.name] as unknown[]).push(value);
+        if (field.repeated) append(message, field, value);
         else {
           if (field.oneof !== undefined) clearOneof(schema, message, field);
           message[field.name] = value;
@@ -128,46 +131,64 @@ class Decoder {
     if (stored !== undefined) for (const [field, tokens] of stored) this.#store(message, field, tokens);
     for (const field of schema.deferred) {
       if (put?.includes(field)) defer(message, field, readField);
-      else message[field.name] = [];
+      else message[field.name] = field.repeated ? [] : undefined;
     }
     reader.len = outerEnd;
     return message;
   }
 
-  /** Passes over a message whose decoding is deferred; what could be wrong with it is found now. */
-  #pass(field: Field, depth: number): void {
+  /**
+   * Passes over a message whose decoding is deferred: all that decoding would find wrong with it is found now, so that
+   * reading it later cannot fail.
+   */
+  #pass(schema: Schema<object>, end: number, depth: number): void {
     const reader = this.#reader;
-    const end = this.#lengthPrefix();
-    this.#checkDepth(depth + 1);
-    this.#spend(OBJECT_HEAP_BYTES + FIELD_HEAP_BYTES * field.message().fields.length + end - reader.pos);
+    this.#checkDepth(depth);
+    this.#spend(OBJECT_HEAP_BYTES + FIELD_HEAP_BYTES * schema.fields.length);
     const outerEnd = reader.len;
     reader.len = end;
+    let parts: Map<Field, number> | undefined;
     while (reader.pos < end) {
       const tag = reader.tag();
-      reader.skipType(tag & 7, 0, tag >>> 3);
+      const wireType = tag & 7;
+      const field = schema.byNumber[tag >>> 3];
+      if (field === undefined || !accepts(field, wireType)) {
+        reader.skipType(wireType, 0, tag >>> 3);
+      } else if (field.kind === 'message') {
+        if (!field.repeated) {
+          parts ??= new Map();
+          parts.set(field, (parts.get(field) ?? 0) + 1);
+          checkParts(field.message(), parts.get(field)!);
+        }
+        this.#pass(field.message(), this.#lengthPrefix(), depth + 1);
+      } else {
+        const start = reader.pos;
+        if (wireType !== DELIMITED) readScalar(reader, field.kind);
+        else reader.skipType(wireType, 0, tag >>> 3);
+        this.#spend(VALUE_HEAP_BYTES + reader.pos - start);
+      }
     }
     reader.len = outerEnd;
   }
 
-  /** The elements of a repeated field of messages within a range of the buffer. */
-  elements(field: Field, start: number, end: number): object[] {
+  /** The elements of a field of messages within a range of the buffer: those of a singular one as parts of one message. */
+  elements(field: Field, start: number, end: number, into: object[]): void {
     const reader = this.#reader;
-    const found: object[] = [];
     reader.pos = start;
     reader.len = end;
     while (reader.pos < end) {
       const tag = reader.tag();
       if (tag >>> 3 === field.number && accepts(field, tag & 7)) {
-        found.push(this.message(field.message(), this.#lengthPrefix(), 1));
+        const before = field.repeated ? undefined : (into.pop() as Record<string, unknown> | undefined);
+        into.push(this.message(field.message(), this.#lengthPrefix(), 1, before));
       } else reader.skipType(tag & 7, 0, tag >>> 3);
     }
-    return found;
   }
 
   #submessage(schema: Schema<object>, message: Record<string, unknown>, field: Field, depth: number): void {
     const end = this.#lengthPrefix();
     if (field.repeated) {
-      (message[field.name] as unknown[]).push(this.message(field.message(), end, depth + 1));
+      append(message, field, this.message(field.message(), end, depth + 1));
       return;
     }
     if (field.oneof !== undefined) clearOneof(schema, message, field);
@@ -225,9 +246,7 @@ class Decoder {
       origin = { buffer: this.#buffer, schema };
       this.#origins.set(schema, origin);
     }
-    if (addSource(message, origin, start, end) > MAX_PARTS) {
-      throw new OnnxError('limit', `one ${schema.name} comes in more than ${MAX_PARTS} parts`);
-    }
+    checkParts(schema, addSource(message, origin, start, end));
   }
 
   #checkDepth(depth: number): void {
@@ -249,14 +268,31 @@ class Decoder {
 }
 
 /** A deferred field of a decoded message; decoding has been over its bytes once, so nothing can be wrong with them. */
-function readField(message: object, field: Field): object[] {
+function readField(message: object, field: Field): object[] | object | undefined {
   const { buffer, ranges } = sourceOf(message)!;
   const decoder = new Decoder(buffer, {});
   const found: object[] = [];
   for (let range = 0; range < ranges.length; range += 2) {
-    found.push(...decoder.elements(field, ranges[range]!, ranges[range + 1]!));
+    decoder.elements(field, ranges[range]!, ranges[range + 1]!, found);
   }
-  return found;
+  return field.repeated ? found : found[0];
+}
+
+function checkParts(schema: Schema<object>, parts: number): void {
+  if (parts > MAX_PARTS) throw new OnnxError('limit', `one ${schema.name} comes in more than ${MAX_PARTS} parts`);
+}
+
+/**
+ * Adds an element to a repeated field. V8 makes room for 17 at the first push, and for as many where a literal has a
+ * spread; most fields have one or two elements, and these literals hold no more.
+ */
+function append(message: Record<string, unknown>, field: Field, element: unknown): void {
+  const elements = message[field.name] as unknown[];
+  const [first, second] = elements;
+  if (elements.length === 0) message[field.name] = [element];
+  else if (elements.length === 1) message[field.name] = [first, element];
+  else if (elements.length === 2) message[field.name] = [first, second, element];
+  else elements.push(element);
 }
 
 /** The other fields of the oneof that `field` belongs to become absent. */

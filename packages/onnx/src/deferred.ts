@@ -1,12 +1,19 @@
 import type { Field } from './schema.js';
 
 type Message = Record<string, unknown>;
-type ReadField = (message: object, field: Field) => unknown[];
+type ReadField = (message: object, field: Field) => unknown;
 
-const accessors = new Map<Field, PropertyDescriptor & { readonly get: () => unknown }>();
+const accessors = new Map<Field, Accessor>();
+
+interface Accessor extends PropertyDescriptor {
+  readonly get: () => unknown;
+}
+
+/** By the getter of a deferred property: what it reads, and how. */
+const readers = new Map<unknown, { readonly field: Field; readonly read: ReadField }>();
 
 /**
- * Puts off decoding a repeated field until somebody reads it: its property is an accessor that becomes a plain one at the
+ * Puts off decoding a field until somebody reads it: its property is an accessor that becomes a plain one at the
  * first read or write. It is enumerable, so copying or comparing the message reads it. One accessor serves all messages,
  * and it is defined on messages that lack the property: then V8 gives them all one hidden class.
  */
@@ -15,6 +22,7 @@ export function defer(message: Message, field: Field, read: ReadField): void {
   if (accessor === undefined) {
     accessor = makeAccessor(field, read);
     accessors.set(field, accessor);
+    readers.set(accessor.get, { field, read });
   }
   Object.defineProperty(message, field.name, accessor);
 }
@@ -25,7 +33,16 @@ export function isDeferred(message: object, field: Field): boolean {
   return accessor !== undefined && Object.getOwnPropertyDescriptor(message, field.name)?.get === accessor.get;
 }
 
-function makeAccessor(field: Field, read: ReadField) {
+/**
+ * The value of a property, for a look that keeps nothing: what is deferred stays deferred, and its value here is of its own,
+ * not to be changed. A pass over a whole model that reads plainly leaves all of it decoded.
+ */
+export function peek<T extends object, K extends string & keyof T>(message: T, name: K): T[K] {
+  const deferred = readers.get(Object.getOwnPropertyDescriptor(message, name)?.get);
+  return deferred === undefined ? message[name] : (deferred.read(message, deferred.field) as T[K]);
+}
+
+function makeAccessor(field: Field, read: ReadField): Accessor {
   const settle = (message: object, value: unknown) => {
     Object.defineProperty(message, field.name, { value, writable: true, enumerable: true, configurable: true });
     return value;

@@ -1,3 +1,4 @@
+import { peek } from './deferred.js';
 import type { StringStringEntryProto } from './messages.js';
 
 /** Anything with metadata: model, graph, node, value, tensor, function. */
@@ -6,7 +7,7 @@ export interface HasMetadata {
 }
 
 export function getMetadata(holder: HasMetadata, key: string): string | undefined {
-  return holder.metadataProps.find((entry) => entry.key === key)?.value;
+  return peek(holder, 'metadataProps').find((entry) => entry.key === key)?.value;
 }
 
 /** Sets an entry in its place, or adds it; `undefined` removes it. */

@@ -21,7 +21,10 @@ export interface Field {
   readonly oneof: string | undefined;
   /** The schema of a field of kind 'message'; a function, since messages refer to one another in circles. */
   readonly message: () => Schema<object>;
-  /** Decoded when it is first read (deferred.ts): of messages that are elements of a repeated field only. */
+  /**
+   * Decoded when it is first read (deferred.ts): of messages that are elements of a repeated field only. What is deferred holds
+   * no repeated numbers.
+   */
   readonly deferred: boolean;
   /** Place in {@link Schema.fields}. */
   readonly index: number;
@@ -227,14 +230,14 @@ export const ATTRIBUTE: Schema<onnx.AttributeProto> = schema(
   },
 );
 
-const bareValueInfo = () => ({ name: undefined, type: undefined, docString: undefined });
+const bareValueInfo = () => ({ name: undefined, docString: undefined });
 
 export const VALUE_INFO: Schema<onnx.ValueInfoProto> = schema(
   'ValueInfoProto',
-  (): onnx.ValueInfoProto => ({ ...bareValueInfo(), metadataProps: [] }),
+  (): onnx.ValueInfoProto => ({ ...bareValueInfo(), type: undefined, metadataProps: [] }),
   {
     name: [1, 'string'],
-    type: [2, () => TYPE],
+    type: [2, () => TYPE, { deferred: true }],
     docString: [3, 'string'],
     metadataProps: [4, () => STRING_STRING_ENTRY, deferred],
   },

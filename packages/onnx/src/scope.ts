@@ -1,3 +1,4 @@
+import { peek } from './deferred.js';
 import { OnnxError } from './errors.js';
 import { type Dimension, makeTensor } from './factories.js';
 import {
@@ -12,6 +13,7 @@ import {
   type ValueInfoProto,
 } from './messages.js';
 import type { ModelView } from './model-view.js';
+import { Multimap } from './multimap.js';
 import { Places } from './places.js';
 import { TENSOR } from './schema.js';
 
@@ -50,15 +52,15 @@ export interface TensorType {
  */
 export class Scope {
   readonly #definitions = new Map<string, Definition>();
-  readonly #readers = new Map<string, Set<NodeProto>>();
+  readonly #readers = new Multimap<string, NodeProto>();
   readonly #outputs = new Map<string, number[]>();
   readonly #inputs = new Set<string>();
   readonly #infos = new Map<string, ValueInfoProto>();
   /** The entries of value_info by name: one each, if the file is in order. */
-  readonly #declared = new Map<string, Set<ValueInfoProto>>();
+  readonly #declared = new Multimap<string, ValueInfoProto>();
   readonly #children = new Map<NodeProto, Scope[]>();
   /** Names that subgraphs read and that neither they nor scopes between define. */
-  readonly #captures = new Map<string, Set<Scope>>();
+  readonly #captures = new Multimap<string, Scope>();
   /** Names that this scope passes on to its parent's `#captures`. */
   readonly #free = new Set<string>();
   readonly #nodePlaces = new Places<NodeProto>(() => this.proto.node);
@@ -202,7 +204,7 @@ export class Scope {
 
   /** The declared type of a value: of an input, an output or in value_info. */
   type(name: string): TypeProto | undefined {
-    return (this.#definingScope(name) ?? this).#infos.get(name)?.type;
+    return this.#describing(name)?.type;
   }
 
   /** Element type and shape of a value as the file states them: declared, or of an initializer or a Constant node. */
@@ -215,7 +217,8 @@ export class Scope {
           ? constantValue(definition.node)
           : undefined;
     if (constant !== undefined) return { elemType: constant.dataType ?? 0, dims: constant.dims.map(Number) };
-    const type = this.type(name)?.tensorType;
+    const info = this.#describing(name);
+    const type = info && peek(info, 'type')?.tensorType;
     if (type?.elemType === undefined) return undefined;
     return {
       elemType: type.elemType,
@@ -380,21 +383,21 @@ export class Scope {
   /** Describes a value in value_info; replaces what was there. */
   setValueInfo(info: ValueInfoProto): void {
     const name = info.name ?? '';
-    const [before] = this.#declared.get(name) ?? [];
+    const [before] = this.#declared.get(name);
     if (before === undefined) this.proto.valueInfo.push(info);
     else {
       this.#infoPlaces.replace(before, info);
-      removeFrom(this.#declared, name, before);
+      this.#declared.delete(name, before);
     }
-    addTo(this.#declared, name, info);
+    this.#declared.add(name, info);
     this.#infos.set(name, info);
   }
 
   removeValueInfos(names: Iterable<string>): void {
     const removed = new Set<ValueInfoProto>();
     for (const name of names) {
-      for (const info of this.#declared.get(name) ?? []) removed.add(info);
-      this.#declared.delete(name);
+      for (const info of this.#declared.get(name)) removed.add(info);
+      this.#declared.deleteAll(name);
       if (!this.#outputs.has(name) && !this.#inputs.has(name)) this.#infos.delete(name);
     }
     this.#infoPlaces.remove(removed);
@@ -421,13 +424,13 @@ export class Scope {
     for (const child of this.subgraphs(node)) {
       for (const inner of child.withInner()) for (const each of inner.nodes) this.view.forget(each);
       for (const name of child.#free) {
-        removeFrom(this.#captures, name, child);
+        this.#captures.delete(name, child);
         this.#syncCapture(name);
       }
     }
     this.#children.delete(node);
     for (const name of new Set(node.input)) {
-      removeFrom(this.#readers, name, node);
+      this.#readers.delete(name, node);
       this.#syncCapture(name);
     }
     for (const name of node.output) this.#undefine(name);
@@ -449,7 +452,7 @@ export class Scope {
   #index(): void {
     const { proto } = this;
     for (const info of proto.valueInfo) {
-      addTo(this.#declared, info.name ?? '', info);
+      this.#declared.add(info.name ?? '', info);
       this.#infos.set(info.name ?? '', info);
     }
     if (isGraph(proto)) {
@@ -522,12 +525,12 @@ export class Scope {
   #addReader(name: string, node: NodeProto): void {
     if (name === '') return;
     this.view.reserve(name);
-    if (addTo(this.#readers, name, node)) this.#syncCapture(name);
+    if (this.#readers.add(name, node)) this.#syncCapture(name);
   }
 
   #dropReader(name: string, node: NodeProto): void {
     if (node.input.includes(name)) return;
-    removeFrom(this.#readers, name, node);
+    this.#readers.delete(name, node);
     this.#syncCapture(name);
   }
 
@@ -539,22 +542,26 @@ export class Scope {
     if (takes === this.#free.has(name)) return;
     if (takes) {
       this.#free.add(name);
-      addTo(this.parent.#captures, name, this);
+      this.parent.#captures.add(name, this);
     } else {
       this.#free.delete(name);
-      removeFrom(this.parent.#captures, name, this);
+      this.parent.#captures.delete(name, this);
     }
     this.parent.#syncCapture(name);
   }
 
   *#ownUses(name: string): IterableIterator<Use> {
-    for (const node of this.#readers.get(name) ?? []) {
+    for (const node of this.#readers.get(name)) {
       for (const [index, input] of node.input.entries()) {
         if (input === name) yield { kind: 'node', scope: this, node, index };
       }
     }
     for (const index of this.#outputs.get(name) ?? []) yield { kind: 'output', scope: this, index };
-    for (const child of this.#captures.get(name) ?? []) yield* child.#ownUses(name);
+    for (const child of this.#captures.get(name)) yield* child.#ownUses(name);
+  }
+
+  #describing(name: string): ValueInfoProto | undefined {
+    return (this.#definingScope(name) ?? this).#infos.get(name);
   }
 
   #definingScope(name: string): Scope | undefined {
@@ -622,21 +629,6 @@ function sameDomain(one: string | undefined, other: string | undefined): boolean
 /** 'ai.onnx' and no domain at all are other ways to write ''. */
 export function canonicalDomain(domain: string | undefined): string {
   return domain === undefined || domain === 'ai.onnx' ? '' : domain;
-}
-
-function addTo<K, V>(index: Map<K, Set<V>>, key: K, value: V): boolean {
-  const values = index.get(key);
-  if (values === undefined) {
-    index.set(key, new Set([value]));
-    return true;
-  }
-  values.add(value);
-  return false;
-}
-
-function removeFrom<K, V>(index: Map<K, Set<V>>, key: K, value: V): void {
-  const values = index.get(key);
-  if (values?.delete(value) && values.size === 0) index.delete(key);
 }
 
 /** The value of a Constant node, in whichever attribute it is; undefined for other nodes and for sparse values. */

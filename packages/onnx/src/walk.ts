@@ -1,3 +1,4 @@
+import { peek } from './deferred.js';
 import type { ModelProto, TensorProto, TypeProto } from './messages.js';
 import { MODEL, type Schema, TENSOR, TYPE } from './schema.js';
 
@@ -9,7 +10,7 @@ export function visitTensors(model: ModelProto, visit: (tensor: TensorProto, pat
   visitKind(TENSOR, model, visit);
 }
 
-/** Visits every type of a model, wherever it is, types inside types included. */
+/** Visits every type of a model, wherever it is, types inside types included: for a look, not for changes. */
 export function visitTypes(model: ModelProto, visit: (type: TypeProto, path: () => string) => void): void {
   visitKind(TYPE, model, visit);
 }
@@ -59,7 +60,7 @@ function visitMessages(
   visit(schema, message, trail);
   for (const field of schema.fields) {
     if (field.kind !== 'message' || !isOfUse(field.message())) continue;
-    const value = message[field.name];
+    const value = peek(message, field.name);
     if (value === undefined) continue;
     trail.push(field.name);
     if (!field.repeated) visitMessages(field.message(), value as Record<string, unknown>, trail, isOfUse, visit);

@@ -2,7 +2,7 @@ import { makeNode } from '@ort-dora/onnx';
 import { expect, it } from 'vitest';
 import { modulePath } from './module-path.js';
 
-const none = { tensors: [], metadata: [], nodes: [] };
+const none = { tensors: [], infos: [], nodes: [] };
 
 it.each([
   ['m.base_model.model.q_proj.lora_magnitude_vector.default.weight', 'q_proj', 'default'],
@@ -25,8 +25,8 @@ it('prefers names that say the adapter', () => {
 
 it('reads what was folded into a constant', () => {
   const value = "['add_4', 'base_model.model.q.lora_magnitude_vector.default.weight', 'val_3']";
-  const metadata = [{ key: 'pkg.onnxscript.optimizer.folded_from', value }];
-  expect(modulePath({ ...none, metadata })).toEqual({ path: 'q', adapter: 'default' });
+  const info = { name: 'c', metadataProps: [{ key: 'pkg.onnxscript.optimizer.folded_from', value }] };
+  expect(modulePath({ ...none, infos: [info] })).toEqual({ path: 'q', adapter: 'default' });
 });
 
 it('reads module scopes of nodes, the innermost first', () => {
@@ -43,5 +43,5 @@ it('falls back to the names of the legacy exporter', () => {
 
 it('knows when there is nothing to read', () => {
   const node = makeNode('Div', ['m', 'n'], ['g'], { name: 'node_div' });
-  expect(modulePath({ tensors: ['val_1', 'weight'], metadata: [], nodes: [node] })).toBeUndefined();
+  expect(modulePath({ tensors: ['val_1', 'weight'], infos: [], nodes: [node] })).toBeUndefined();
 });

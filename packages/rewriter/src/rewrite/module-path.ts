@@ -1,4 +1,4 @@
-import type { NodeProto, StringStringEntryProto } from '@ort-dora/onnx';
+import { getMetadata, type NodeProto, type ValueInfoProto } from '@ort-dora/onnx';
 
 /** Where a module sits in the PEFT model. */
 export interface ModulePath {
@@ -11,8 +11,8 @@ export interface ModulePath {
 export interface NameSources {
   /** Names of its tensors: m, A, B, W and bias, m first. */
   readonly tensors: readonly string[];
-  /** value_info metadata of its folded tensors. */
-  readonly metadata: readonly StringStringEntryProto[];
+  /** value_info of its folded tensors. */
+  readonly infos: readonly ValueInfoProto[];
   /** Its nodes, those of the composition first. */
   readonly nodes: readonly NodeProto[];
 }
@@ -31,10 +31,8 @@ const BASE_PARAMETER = /^(?:(.*)\.)?base_layer(?:\.(?:weight|bias))?$/;
  * then module scopes of nodes, then the legacy exporter's node names. Undefined where none is left.
  */
 export function modulePath(sources: NameSources): ModulePath | undefined {
-  const folded = sources.metadata.filter(({ key }) => key === FOLDED_FROM).flatMap(({ value }) => pythonList(value));
-  const scopes = sources.nodes.flatMap(({ metadataProps }) =>
-    metadataProps.filter(({ key }) => key === NAME_SCOPES).flatMap(({ value }) => pythonList(value).reverse()),
-  );
+  const folded = sources.infos.flatMap((info) => pythonList(getMetadata(info, FOLDED_FROM)));
+  const scopes = sources.nodes.flatMap((node) => pythonList(getMetadata(node, NAME_SCOPES)).reverse());
   const names = [...sources.tensors, ...folded, ...scopes];
   return (
     firstDefined(names, adapterParameter) ??

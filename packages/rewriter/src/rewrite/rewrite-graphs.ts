@@ -175,9 +175,9 @@ function alreadyFused(facts: MatchScope, node: NodeProto): AlreadyFusedModuleRep
 function nameOf(scope: Scope, item: Item): ModulePath {
   const { nodes, tensors } =
     item.status === 'proven' ? item.fusion.names(item.module) : { nodes: [item.node], tensors: item.node.input };
-  const metadata = tensors.flatMap((name) => scope.valueInfo(name)?.metadataProps ?? []);
+  const infos = tensors.flatMap((name) => scope.valueInfo(name) ?? []);
   const node = item.status === 'proven' ? item.module.root : item.node;
-  return modulePath({ tensors, metadata, nodes }) ?? { path: node.name || (node.output[0] ?? ''), adapter: undefined };
+  return modulePath({ tensors, infos, nodes }) ?? { path: node.name || (node.output[0] ?? ''), adapter: undefined };
 }
 
 export function nodeReference(node: NodeProto): NodeReference {

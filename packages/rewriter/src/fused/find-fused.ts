@@ -129,7 +129,7 @@ class Reader {
     }
     const [down, up] = lora.value.nodes as readonly [NodeProto, NodeProto];
     if (layer.node?.opType === 'Conv') {
-      const groups = geometryOf(this.facts, layer.node)?.groups ?? 1;
+      const { groups } = geometryOf(this.facts, layer.node);
       if (groups !== 1) return mismatch(`it is on a convolution in ${groups} groups`, layer.node);
       if (!movesAlike(this.facts, layer.node, down, up)) {
         return mismatch("the adapter's kernels do not move as its base's does", down);
@@ -304,6 +304,7 @@ function movesAlike(facts: MatchScope, base: NodeProto, down: NodeProto, up: Nod
   const stays = b.strides.every((stride) => stride === 1) && b.padding === b.kernel.flatMap(() => [0, 0]).join();
   return (
     [w, a, b].every(({ groups }) => groups === 1) &&
+    !w.kernel.includes(undefined) &&
     same('kernel') &&
     same('strides') &&
     (same('dilations') || isPoint(w)) &&

@@ -13,8 +13,7 @@ import { matchConvolutionGain } from '../match/convolution-gain.js';
 import type { BaseTerm, LinearLayer } from '../match/linear-layer.js';
 import { deeper, type MatchResult, type Mismatch, matched, mismatch } from '../match/result.js';
 import type { MatchScope } from '../match/scope.js';
-import { isStandard, plain, uncast, unwiden } from '../match/trace.js';
-import { isZeroVector, sameVector } from '../proofs/vectors.js';
+import { isStandard, uncast, unwiden } from '../match/trace.js';
 import type { Fusion, FusionContext } from './fusion.js';
 import {
   baseOutput,
@@ -26,17 +25,7 @@ import {
   matchOutput,
   type ProvenLinearModule,
 } from './linear-module.js';
-import {
-  PROVED,
-  type Proof,
-  proveExcess,
-  proveInput,
-  proveNorm,
-  proveSameMatrix,
-  proveScaling,
-  proveTypes,
-  type Shapes,
-} from './linear-proof.js';
+import { isBias, PROVED, type Proof, proveParts, proveSameMatrix, type Shapes, withoutZeros } from './linear-proof.js';
 import { rewriteLinearModule } from './linear-rewrite.js';
 import { matchStoredOrComputedGain } from './stored-or-computed-gain.js';
 
@@ -84,13 +73,11 @@ function matchConvolutionModule(context: FusionContext, root: NodeProto): MatchR
 /** The norm of a grouped convolution is none of W's rows and B·A's: PEFT gives B·A the shape of W, but not its order. */
 function groupedNorm({ scope }: FusionContext, base: string): Mismatch | undefined {
   const layer = matchConvolution(scope, uncast(scope, base));
-  const groups = layer.matched ? (geometryOf(scope, layer.value.node)?.groups ?? 1) : 1;
-  if (!layer.matched || groups === 1) return undefined;
-  return mismatch(
-    `the convolution has ${groups} groups, and its norm is not that of rows of W + s·B·A`,
-    layer.value.node,
-    60,
-  );
+  if (!layer.matched) return undefined;
+  const { node } = layer.value;
+  const { groups } = geometryOf(scope, node);
+  if (groups === 1) return undefined;
+  return mismatch(`the convolution has ${groups} groups, and its norm is not that of rows of W + s·B·A`, node, 60);
 }
 
 /** u: the base's result where it has no bias, less its bias where it has one, or computed again without it. */
@@ -127,36 +114,11 @@ async function proveConvolutionModule(
   context: FusionContext,
   module: LinearModule,
 ): Promise<MatchResult<ProvenLinearModule>> {
-  const shapes = proveShapes(context, module);
-  if (!shapes.matched) return shapes;
-  const types = proveTypes(context, module);
-  if (!types.matched) return types;
-  const scaling = proveScaling(module);
-  if (!scaling.matched) return scaling;
-  const input = proveInput(context, module);
-  if (!input.matched) return input;
-  const geometry = proveGeometry(context, module);
-  if (!geometry.matched) return geometry;
-  const bias = await proveBias(context, module, shapes.value);
-  if (!bias.matched) return bias;
-  const excess = await proveExcess(context, module);
-  if (!excess.matched) return excess;
-  if (module.gain.kind === 'norm') {
-    const norm = await proveNorm(context, module, module.gain.norm, shapes.value);
-    if (!norm.matched) return norm;
-  }
-  return matched({
-    ...module,
-    outFeatures: shapes.value.outFeatures,
-    inFeatures: shapes.value.inFeatures,
-    rank: shapes.value.rank,
-    scaling: module.composition.scaling,
-    ...types.value,
-    bias: bias.value,
-    channels: { axis: 1, rank: shapes.value.axes },
-    isLinear: false,
-    adapterFactor: 1,
-  });
+  const obligations = { shapes: proveShapes, layer: proveGeometry, bias: proveBias };
+  const proven = await proveParts(context, module, obligations);
+  if (!proven.matched) return proven;
+  const { axes, ...parts } = proven.value;
+  return matched({ ...parts, channels: { axis: 1, rank: axes }, isLinear: false, adapterFactor: 1 });
 }
 
 interface ConvolutionShapes extends Shapes {
@@ -180,13 +142,7 @@ function proveShapes({ scope }: FusionContext, module: LinearModule): MatchResul
   const [out = 0, ...rest] = w;
   const [rank = 0] = a;
   const pointwise = b.slice(2).every((size) => size === 1);
-  if (
-    a.length !== w.length ||
-    b.length !== w.length ||
-    b[0] !== out ||
-    !pointwise ||
-    a.slice(2).join() !== w.slice(2).join()
-  ) {
+  if (b.length !== w.length || b[0] !== out || !pointwise || a.slice(2).join() !== w.slice(2).join()) {
     return mismatch(`A [${a}] and B [${b}] do not fit W [${w}]`, lora.nodes[0]);
   }
   const perChannel = [magnitudeOrGain(gain)];
@@ -211,9 +167,6 @@ function proveGeometry({ scope }: FusionContext, module: LinearModule): Proof {
   const base = geometryOf(scope, layer.nodes[0]!);
   const a = geometryOf(scope, down);
   const b = geometryOf(scope, up);
-  if (base === undefined || a === undefined || b === undefined) {
-    return mismatch('the size of a kernel is not known', layer.nodes[0]);
-  }
   const isPoint = a.kernel.every((size) => size === 1);
   if (a.groups !== 1 || !movesAs(a, base) || !(isPoint || a.dilations.join() === base.dilations.join())) {
     return mismatch("A's kernel does not move as W's does", down);
@@ -221,7 +174,7 @@ function proveGeometry({ scope }: FusionContext, module: LinearModule): Proof {
   if (b.groups !== base.groups || !isPlain(b)) return mismatch('B is not applied to each point', up);
   if (module.baseTerm.kind !== 'recomputed') return PROVED;
   const again = geometryOf(scope, module.baseTerm.product.node);
-  const same = again !== undefined && JSON.stringify(again) === JSON.stringify(base);
+  const same = JSON.stringify(again) === JSON.stringify(base);
   return same ? PROVED : mismatch('the recomputed convolution moves differently', module.baseTerm.product.node);
 }
 
@@ -234,7 +187,7 @@ function isPlain({ kernel, strides, padding }: Geometry): boolean {
   return strides.every((stride) => stride === 1) && unpadded;
 }
 
-/** The bias that the operator must be given: the layer's, if it is not all zeros. */
+/** The layer's bias, if it is not all zeros. */
 async function proveBias(
   context: FusionContext,
   module: LinearModule,
@@ -244,22 +197,14 @@ async function proveBias(
   const { baseTerm } = module;
   const layer = innermostLayer(module.base);
   const bias = layer.bias;
-  const stored = bias === undefined ? undefined : context.tensor(unwiden(scope, bias));
   if (baseTerm.kind === 'difference') {
     const { subtrahend, node } = baseTerm;
     const shape = scope.shape(subtrahend);
     if (!isPerChannel(shape as readonly number[] | undefined, outFeatures, axes)) {
       return mismatch(`what is subtracted [${shape ?? '?'}] is not [1, ${outFeatures}, 1…]`, node);
     }
-    const source = elementsOf(scope, subtrahend);
-    if (bias === undefined || source !== unwiden(scope, bias)) {
-      const subtracted = context.tensor(source);
-      const proved =
-        subtracted !== undefined &&
-        (bias === undefined
-          ? await isZeroVector(subtracted)
-          : stored !== undefined && (await sameVector(subtracted, stored)));
-      if (!proved) return mismatch(`"${subtrahend}" is subtracted, which is not the layer's bias`, node);
+    if (!(await isBias(context, elementsOf(scope, subtrahend), bias))) {
+      return mismatch(`"${subtrahend}" is subtracted, which is not the layer's bias`, node);
     }
   }
   if (baseTerm.kind === 'recomputed') {
@@ -271,8 +216,7 @@ async function proveBias(
       return mismatch('the base term is computed with another weight than the layer', product.node);
     }
   }
-  if (bias === undefined) return matched(undefined);
-  return matched(stored !== undefined && (await isZeroVector(stored)) ? undefined : plain(scope, bias));
+  return matched(await withoutZeros(context, bias));
 }
 
 /** A vector behind reshapes, which leave its elements in order. */

@@ -16,7 +16,7 @@ import {
   matchOutput,
   type ProvenLinearModule,
 } from './linear-module.js';
-import { proveInput, proveNorm, proveScaling, proveShapes, proveTypes } from './linear-proof.js';
+import { PROVED, type Proof, proveParts, proveShapes } from './linear-proof.js';
 import { rewriteLinearModule } from './linear-rewrite.js';
 import { matchStoredOrComputedGain } from './stored-or-computed-gain.js';
 
@@ -88,27 +88,12 @@ async function proveEmbeddingModule(
   context: FusionContext,
   module: EmbeddingModule,
 ): Promise<MatchResult<EmbeddingModule & ProvenLinearModule>> {
-  const shapes = proveShapes(context, module);
-  if (!shapes.matched) return shapes;
-  const types = proveTypes(context, module);
-  if (!types.matched) return types;
-  const scaling = proveScaling(module);
-  if (!scaling.matched) return scaling;
-  const input = proveInput(context, module);
-  if (!input.matched) return input;
-  const layer = innermostLayer(module.base) as EmbeddingLayer;
-  if (!Number.isFinite(layer.scale)) return mismatch(`the embedding is scaled by ${layer.scale}`, layer.nodes.at(-1));
-  if (module.gain.kind === 'norm') {
-    const norm = await proveNorm(context, module, module.gain.norm, shapes.value);
-    if (!norm.matched) return norm;
-  }
-  return matched({
-    ...module,
-    ...shapes.value,
-    ...types.value,
-    scaling: module.composition.scaling,
-    bias: undefined,
-    channels: { axis: -1 },
-    isLinear: false,
-  });
+  const bias = async () => matched(undefined);
+  const proven = await proveParts(context, module, { shapes: proveShapes, layer: () => proveScale(module), bias });
+  return proven.matched ? matched({ ...proven.value, channels: { axis: -1 }, isLinear: false }) : proven;
+}
+
+function proveScale({ base }: EmbeddingModule): Proof {
+  const { scale, nodes } = innermostLayer(base) as EmbeddingLayer;
+  return Number.isFinite(scale) ? PROVED : mismatch(`the embedding is scaled by ${scale}`, nodes.at(-1));
 }

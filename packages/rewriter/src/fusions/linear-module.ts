@@ -94,7 +94,6 @@ export function matchLinearModule(
     termValue,
     {
       output: baseOutput(base.value),
-      product: base.value.kind === 'layer' ? base.value.layer.product : undefined,
       hasBias: layer.bias !== undefined,
     },
     (value) => uncast(scope, value),

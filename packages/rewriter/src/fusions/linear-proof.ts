@@ -24,20 +24,41 @@ import {
 export const PROVED = matched(undefined);
 export type Proof = MatchResult<undefined>;
 
-/** Proves a module: shapes and types first, then constants, the cheap ones before those that mean reading weights. */
+/** Proves a module around a Linear layer. */
 export async function proveLinearModule(
   context: FusionContext,
   module: LinearModule,
 ): Promise<MatchResult<ProvenLinearModule>> {
-  const shapes = proveShapes(context, module);
+  const proven = await proveParts(context, module, { shapes: proveShapes, layer: () => PROVED, bias: proveBias });
+  if (!proven.matched) return proven;
+  return matched({ ...proven.value, channels: { axis: -1 }, isLinear: true, adapterFactor: 1 });
+}
+
+/** What is to be proved of a layer of one kind and of none of another. */
+export interface LayerObligations<Sizes extends Shapes> {
+  shapes(context: FusionContext, module: LinearModule): MatchResult<Sizes>;
+  layer(context: FusionContext, module: LinearModule): Proof;
+  /** The bias that the operator must be given, undefined for none. */
+  bias(context: FusionContext, module: LinearModule, shapes: Sizes): Promise<MatchResult<string | undefined>>;
+}
+
+/** What the proofs find out about a module of any kind. */
+type ProvenParts = Pick<ProvenLinearModule, 'types' | 'baseValue' | 'scaling' | 'bias'>;
+
+/** Proves a module: shapes and types first, then constants, the cheap ones before those that mean reading weights. */
+export async function proveParts<Module extends LinearModule, Sizes extends Shapes>(
+  context: FusionContext,
+  module: Module,
+  of: LayerObligations<Sizes>,
+): Promise<MatchResult<Module & Sizes & ProvenParts>> {
+  const shapes = of.shapes(context, module);
   if (!shapes.matched) return shapes;
   const types = proveTypes(context, module);
   if (!types.matched) return types;
-  const scaling = proveScaling(module);
-  if (!scaling.matched) return scaling;
-  const input = proveInput(context, module);
-  if (!input.matched) return input;
-  const bias = await proveBias(context, module, shapes.value.outFeatures);
+  for (const proof of [proveScaling(module), proveInput(context, module), of.layer(context, module)]) {
+    if (!proof.matched) return proof;
+  }
+  const bias = await of.bias(context, module, shapes.value);
   if (!bias.matched) return bias;
   const excess = await proveExcess(context, module);
   if (!excess.matched) return excess;
@@ -45,16 +66,8 @@ export async function proveLinearModule(
     const norm = await proveNorm(context, module, module.gain.norm, shapes.value);
     if (!norm.matched) return norm;
   }
-  return matched({
-    ...module,
-    ...shapes.value,
-    scaling: module.composition.scaling,
-    ...types.value,
-    bias: bias.value,
-    channels: { axis: -1 },
-    isLinear: true,
-    adapterFactor: 1,
-  });
+  const { scaling } = module.composition;
+  return matched({ ...module, ...shapes.value, ...types.value, scaling, bias: bias.value });
 }
 
 export interface Shapes {
@@ -89,11 +102,9 @@ export function proveShapes({ scope }: FusionContext, module: LinearModule): Mat
   if (a[1] !== inFeatures || b[0] !== outFeatures || b[1] !== rank) {
     return mismatch(`A [${a}] and B [${b}] do not fit W [${w}]`, lora.nodes[0]);
   }
-  const isRow = (shape: readonly (number | undefined)[] | undefined) =>
-    shape !== undefined && shape.at(-1) === outFeatures && shape.slice(0, -1).every((dim) => dim === 1);
   for (const value of [magnitudeOrGain(gain), ...(gain.kind === 'cached' ? [gain.quotient.norm] : [])]) {
     const shape = scope.shape(value);
-    if (!isRow(shape) || (shape?.length ?? 0) > 2) {
+    if (shape?.join() !== `${outFeatures}` && shape?.join() !== `1,${outFeatures}`) {
       return mismatch(`"${value}" [${shape ?? '?'}] does not have one element per output`, root);
     }
   }
@@ -110,7 +121,7 @@ export function proveShapes({ scope }: FusionContext, module: LinearModule): Mat
 }
 
 /** Types, and the value in which the base has the result's type. */
-export function proveTypes(
+function proveTypes(
   { scope }: FusionContext,
   module: LinearModule,
 ): MatchResult<Pick<ProvenLinearModule, 'types' | 'baseValue'>> {
@@ -142,7 +153,7 @@ export function proveTypes(
   return matched({ types: { result, weight, adapter, magnitude }, baseValue });
 }
 
-export function proveScaling({ gain, composition, root }: LinearModule): Proof {
+function proveScaling({ gain, composition, root }: LinearModule): Proof {
   const { scaling } = composition;
   if (!Number.isFinite(scaling)) return mismatch(`the scaling ${scaling} is not finite`, root);
   if (Math.fround(scaling) !== scaling) return mismatch(`the scaling ${scaling} is not a float32 number`, root);
@@ -153,7 +164,7 @@ export function proveScaling({ gain, composition, root }: LinearModule): Proof {
 }
 
 /** The adapter reads what the layer reads, or a wider copy of it. */
-export function proveInput({ scope }: FusionContext, module: LinearModule): Proof {
+function proveInput({ scope }: FusionContext, module: LinearModule): Proof {
   const layer = innermostLayer(module.base);
   const x = plain(scope, layer.x);
   if (unwiden(scope, module.lora.x) !== x && unwiden(scope, module.lora.x) !== unwiden(scope, x)) {
@@ -162,11 +173,11 @@ export function proveInput({ scope }: FusionContext, module: LinearModule): Proo
   return PROVED;
 }
 
-/** The bias that the operator must be given: the layer's, if it is not all zeros. */
+/** The layer's bias, if it is not all zeros. */
 async function proveBias(
   context: FusionContext,
   module: LinearModule,
-  outFeatures: number,
+  { outFeatures }: Shapes,
 ): Promise<MatchResult<string | undefined>> {
   const { scope } = context;
   const layer = innermostLayer(module.base);
@@ -181,27 +192,32 @@ async function proveBias(
   const { baseTerm } = module;
   if (baseTerm.kind === 'difference') {
     const { subtrahend, node } = baseTerm;
-    const same = bias !== undefined && unwiden(scope, subtrahend) === unwiden(scope, bias);
-    const stored = context.tensor(unwiden(scope, subtrahend));
-    if (!same) {
-      if (stored === undefined) {
-        return mismatch(`"${subtrahend}" is subtracted, which is not the layer's bias`, node);
-      }
-      const storedBias = bias === undefined ? undefined : context.tensor(unwiden(scope, bias));
-      const proved =
-        bias === undefined
-          ? await isZeroVector(stored)
-          : storedBias !== undefined && (await sameVector(stored, storedBias));
-      if (!proved) return mismatch(`"${subtrahend}" is subtracted, which is not the layer's bias`, node);
+    if (!(await isBias(context, unwiden(scope, subtrahend), bias))) {
+      return mismatch(`"${subtrahend}" is subtracted, which is not the layer's bias`, node);
     }
   }
   if (baseTerm.kind === 'recomputed') {
     const proof = await proveRecomputed(context, module, baseTerm.product);
     if (!proof.matched) return proof;
   }
-  if (bias === undefined) return matched(undefined);
-  const stored = context.tensor(unwiden(scope, bias));
-  return matched(stored !== undefined && (await isZeroVector(stored)) ? undefined : plain(scope, bias));
+  return matched(await withoutZeros(context, bias));
+}
+
+/** Whether a value is the layer's bias, or zeros where the layer has none. */
+export async function isBias(context: FusionContext, value: string, bias: string | undefined): Promise<boolean> {
+  const stored = context.tensor(value);
+  if (bias === undefined) return stored !== undefined && (await isZeroVector(stored));
+  const source = unwiden(context.scope, bias);
+  if (value === source) return true;
+  const other = context.tensor(source);
+  return stored !== undefined && other !== undefined && (await sameVector(stored, other));
+}
+
+/** A bias that is worth adding: undefined where there is none, or only zeros. */
+export async function withoutZeros(context: FusionContext, bias: string | undefined): Promise<string | undefined> {
+  if (bias === undefined) return undefined;
+  const stored = context.tensor(unwiden(context.scope, bias));
+  return stored !== undefined && (await isZeroVector(stored)) ? undefined : plain(context.scope, bias);
 }
 
 async function proveRecomputed(context: FusionContext, module: LinearModule, product: LinearProduct): Promise<Proof> {
@@ -214,7 +230,7 @@ async function proveRecomputed(context: FusionContext, module: LinearModule, pro
   return same ? PROVED : mismatch('the base term is computed with another weight than the layer', product.node);
 }
 
-export async function proveExcess(context: FusionContext, module: LinearModule): Promise<Proof> {
+async function proveExcess(context: FusionContext, module: LinearModule): Promise<Proof> {
   const { excess, gain, root } = module.composition;
   if (excess.kind === 'computed') return PROVED;
   const stored = context.tensor(unwiden(context.scope, excess.value));
@@ -224,7 +240,7 @@ export async function proveExcess(context: FusionContext, module: LinearModule):
 }
 
 /** The norm is that of the same W, A and B that the layer and the adapter's path use. */
-export async function proveNorm(
+async function proveNorm(
   context: FusionContext,
   module: LinearModule,
   norm: Gain,

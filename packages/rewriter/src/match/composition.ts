@@ -111,14 +111,10 @@ function matchExcess(scope: MatchScope, excess: string, gain: string) {
     if (constantScalar(scope, subtrahend) !== 1) return mismatch('what is subtracted from g is not 1', node, 3);
     return matched({ excess: { kind: 'computed' } as const, nodes: [node] });
   }
-  if (isConstant(excess) && isConstant(gain) && !isScalar(scope, excess)) {
+  if (isConstant(excess) && isConstant(gain)) {
     return matched({ excess: { kind: 'constant', value: excess } as const, nodes: [] });
   }
   return mismatch('the base term is not scaled by g − 1', node);
-}
-
-function isScalar(scope: MatchScope, value: string): boolean {
-  return constantScalar(scope, value) !== undefined;
 }
 
 /** A product's factors: constants of one element, their product, and the rest in order. */

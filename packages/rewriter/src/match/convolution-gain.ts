@@ -2,7 +2,7 @@ import { intAttribute, intsAttribute, type NodeProto } from '@ort-dora/onnx';
 import type { Delta } from './delta.js';
 import { type Gain, matchScaled } from './gain.js';
 import { matchProduct } from './product.js';
-import { deeper, eitherOrder, type MatchResult, matched, mismatch } from './result.js';
+import { deeper, eitherOrder, firstMatch, type MatchResult, matched, mismatch } from './result.js';
 import type { MatchScope } from './scope.js';
 import { isStandard, type MatrixTrace, plain, uncast, unwiden } from './trace.js';
 
@@ -17,9 +17,9 @@ export function matchConvolutionGain(scope: MatchScope, gain: string): MatchResu
   }
   const [magnitude = '', norm = ''] = division.input;
   const transpose = scope.producer(uncast(scope, norm));
-  const perm = transpose === undefined ? undefined : intsAttribute(transpose, 'perm');
-  const swaps = perm?.every((axis, index) => axis === (index < 2 ? 1 - index : index)) ?? false;
-  if (transpose === undefined || !isStandard(transpose, 'Transpose') || !swaps) {
+  const perm = transpose === undefined ? [] : (intsAttribute(transpose, 'perm') ?? []);
+  const swapped = perm.map((_, index) => (index < 2 ? 1 - index : index));
+  if (transpose === undefined || !isStandard(transpose, 'Transpose') || perm.join() !== swapped.join()) {
     return mismatch('the norm does not have the shape [1, out, 1…]', transpose ?? division, 1);
   }
   const reduction = scope.producer(uncast(scope, transpose.input[0] ?? ''));
@@ -27,8 +27,7 @@ export function matchConvolutionGain(scope: MatchScope, gain: string): MatchResu
     return mismatch('the divisor is not the plain norm of W + s·B·A', reduction ?? transpose, 1);
   }
   const summed = uncast(scope, reduction.input[0] ?? '');
-  const rank = scope.shape(summed)?.length;
-  if (!isOverAllButOutputs(scope, reduction, rank) || perm?.length !== rank) {
+  if (perm.length !== scope.shape(summed)?.length || !isOverAllButOutputs(scope, reduction, perm.length)) {
     return mismatch('the norm is not taken over all axes but the outputs', reduction, 2);
   }
   const sum = scope.producer(summed);
@@ -51,16 +50,16 @@ export function matchConvolutionGain(scope: MatchScope, gain: string): MatchResu
     });
   };
   // A folded D is a constant like W: it is only looked for where no product is found, and taken to be the scaled side.
-  const computed = eitherOrder(sum, (weight, scaled) => split(weight, scaled, matchDelta));
-  if (computed.matched) return computed;
   const scaledFirst = matchScaled(scope, sum.input[0] ?? '').scaling !== 1;
   const [weight = '', scaled = ''] = scaledFirst ? sum.input.toReversed() : sum.input;
-  const folded = split(weight, scaled, matchFoldedDelta);
-  return folded.matched ? folded : computed;
+  return firstMatch([
+    () => eitherOrder(sum, (weight, scaled) => split(weight, scaled, matchDelta)),
+    () => split(weight, scaled, matchFoldedDelta),
+  ]);
 }
 
-function isOverAllButOutputs(scope: MatchScope, node: NodeProto, rank: number | undefined): boolean {
-  if (rank === undefined || (intAttribute(node, 'keepdims') ?? 1) !== 1) return false;
+function isOverAllButOutputs(scope: MatchScope, node: NodeProto, rank: number): boolean {
+  if ((intAttribute(node, 'keepdims') ?? 1) !== 1) return false;
   const [, input = ''] = node.input;
   const axes = input === '' ? intsAttribute(node, 'axes') : scope.integers(input);
   const reduced = new Set(axes?.map((axis) => (axis < 0 ? axis + rank : axis)));
@@ -118,10 +117,10 @@ function keepsRows(scope: MatchScope, node: NodeProto): boolean {
   return rows !== undefined && rows === scope.shape(node.output[0] ?? '')?.[0];
 }
 
+/** Whether two shapes are known, and the same. */
 function sameShape(
   left: readonly (number | undefined)[] | undefined,
   right: readonly (number | undefined)[] | undefined,
 ): boolean {
-  if (left === undefined || right === undefined || left.length !== right.length) return false;
-  return left.every((size, axis) => size !== undefined && size === right[axis]);
+  return left !== undefined && left.join() === right?.join() && !left.includes(undefined);
 }

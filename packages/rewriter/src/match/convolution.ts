@@ -39,7 +39,6 @@ export function matchConvolutionLayer(scope: MatchScope, value: string): MatchRe
   const { node, output, x, weight, bias } = convolution.value;
   return matched({
     output,
-    product: bias === undefined ? output : undefined,
     x,
     weight: storedMatrix(scope, weight),
     bias,
@@ -68,7 +67,8 @@ export function matchConvolutionAdapter(scope: MatchScope, value: string): Match
 
 /** Where and how far a kernel moves. */
 export interface Geometry {
-  readonly kernel: readonly number[];
+  /** Undefined where a size is not known. */
+  readonly kernel: readonly (number | undefined)[];
   readonly strides: readonly number[];
   readonly dilations: readonly number[];
   /** Explicit padding, or the name of an automatic one. */
@@ -76,15 +76,14 @@ export interface Geometry {
   readonly groups: number;
 }
 
-/** A convolution's geometry, its defaults filled in; undefined where the kernel's size is not known. */
-export function geometryOf(scope: MatchScope, node: NodeProto): Geometry | undefined {
-  const kernel = scope.shape(node.input[1] ?? '')?.slice(2);
-  if (kernel === undefined || kernel.includes(undefined)) return undefined;
+/** A convolution's geometry, its defaults filled in. */
+export function geometryOf(scope: MatchScope, node: NodeProto): Geometry {
+  const kernel = scope.shape(node.input[1] ?? '')?.slice(2) ?? [];
   const each = (name: string) => intsAttribute(node, name) ?? kernel.map(() => 1);
   const automatic = stringAttribute(node, 'auto_pad', 'NOTSET');
   const pads = intsAttribute(node, 'pads') ?? kernel.flatMap(() => [0, 0]);
   return {
-    kernel: kernel as readonly number[],
+    kernel,
     strides: each('strides'),
     dilations: each('dilations'),
     padding: automatic === undefined || automatic === 'NOTSET' ? pads.join() : automatic,

@@ -40,7 +40,7 @@ export function matchDelta(scope: MatchScope, value: string): MatchResult<Delta>
   const inner = matchProduct(scope, left);
   if (!inner.matched) {
     // Only what is no product at all can be a factor itself.
-    if (isProductNode(inner.culprit)) return deeper(inner, 2);
+    if (inner.culprit !== undefined && isStandard(inner.culprit, 'Gemm')) return deeper(inner, 2);
     const first = traceMatrix(scope, left);
     return matched(factors(undefined, first, right, transposed, [node]));
   }
@@ -76,8 +76,4 @@ function unwrap(scope: MatchScope, value: string): { readonly source: string; re
     source = next;
   }
   return { source, transposed };
-}
-
-function isProductNode(node: NodeProto | undefined): boolean {
-  return node !== undefined && (isStandard(node, 'MatMul') || isStandard(node, 'Gemm'));
 }

@@ -64,7 +64,6 @@ function matchLookup(scope: MatchScope, value: string): MatchResult<Lookup> {
 function embedding(output: string, { node, ids, rows }: Lookup, scale: number, more: NodeProto[]): EmbeddingLayer {
   return {
     output,
-    product: undefined,
     x: ids,
     weight: transposedTrace(rows),
     bias: undefined,

@@ -8,11 +8,11 @@ const counter = (name: string, dims: readonly number[]) =>
     name,
     DataType.UINT16,
     dims,
-    Uint16Array.from({ length: Math.max(...dims) }, (_, index) => index),
+    Uint16Array.from({ length: dims.reduce((product, dim) => product * dim, 1) }, (_, index) => index),
   );
 
 const scope = testScope({
-  inputs: { x: [3, 3] },
+  inputs: { x: [3, 3], symbolic: ['n', 'n'], symbols: ['n', 1], symbolRow: ['n'] },
   initializers: [
     ints('shape', [4, 4]),
     ints('oblong', [4, 3]),
@@ -25,6 +25,13 @@ const scope = testScope({
     counter('column', [4, 1]),
     counter('row', [4]),
     counter('longer', [5]),
+    counter('rowMatrix', [1, 4]),
+    counter('countedMatrix', [4, 4]),
+    counter('wide', [4, 2]),
+    counter('columnCube', [4, 1, 1]),
+    counter('rowCube', [1, 1, 4]),
+    ints('cube', [4, 4, 2]),
+    floats('threeAxes', [4, 4, 2]),
     makeTensor('stored', DataType.BOOL, [4, 4], new Uint8Array(16)),
     floats('flat', [4, 5]),
     floats('ones', [1], [1]),
@@ -59,6 +66,20 @@ const scope = testScope({
     op('Cast', ['stored'], 'storedEye', { to: { int: DataType.FLOAT } }),
     op('Relu', ['x'], 'activation'),
     // torch.onnx before 2.7 chooses ones and zeros by the comparison.
+    op('EyeLike', ['symbolic'], 'symbolicEye'),
+    op('ConstantOfShape', ['cube'], 'zerosCube'),
+    op('EyeLike', ['zerosCube'], 'cubeEye'),
+    op('Equal', ['row', 'column'], 'equalTurned'),
+    op('Equal', ['column', 'rowMatrix'], 'equalMatrices'),
+    op('Equal', ['column', 'countedMatrix'], 'wholeMatrix'),
+    op('Equal', ['columnCube', 'row'], 'columnOfThreeAxes'),
+    op('Equal', ['column', 'rowCube'], 'rowOfThreeAxes'),
+    op('Equal', ['wide', 'row'], 'wideColumn'),
+    op('Equal', ['symbols', 'symbolRow'], 'symbolicEqual'),
+    op('Neg', ['row'], 'negated'),
+    op('Equal', ['column', 'negated'], 'negatedEye'),
+    op('Cast', ['equal'], 'text', { to: { int: DataType.STRING } }),
+    op('Cast', ['text'], 'fromText', { to: { int: DataType.FLOAT } }),
     op('Where', ['equal', 'ones', 'none'], 'chosenEye'),
     op('Where', ['equal', 'none', 'ones'], 'invertedEye'),
     op('Where', ['equal', 'ones', 'ones'], 'chosenOnes'),
@@ -75,6 +96,8 @@ describe('matchEye', () => {
     ['rangeEye', { kind: 'equalEye', size: 4, counters: [] }],
     ['storedEye', { kind: 'constantEye', size: 4 }],
     ['chosenEye', { kind: 'equalEye', size: 4 }],
+    ['equalTurned', { kind: 'equalEye', size: 4 }],
+    ['equalMatrices', { kind: 'equalEye', size: 4 }],
   ])('%s', (value, expected) => {
     expect(matchEye(scope, value)).toMatchObject({ matched: true, value: expected });
   });
@@ -87,6 +110,14 @@ describe('matchEye', () => {
     // In uint8, 256 counts as 0 again: two ones in a row.
     ['wrappedEye', /cannot count to 299/],
     ['flat', /not a square matrix/],
+    ['threeAxes', /not a square matrix/],
+    ['symbolicEye', /not a known square/],
+    ['cubeEye', /not a known square/],
+    ...['wholeMatrix', 'columnOfThreeAxes', 'rowOfThreeAxes', 'wideColumn', 'symbolicEqual'].map(
+      (name) => [name, /not a column and a row of one length/] as const,
+    ),
+    ['negatedEye', /"negated" is not a constant counter/],
+    ['fromText', /found Cast/],
     ['invertedEye', /does not choose between 1 and 0/],
     ['chosenOnes', /does not choose between 1 and 0/],
     ['chosenTwos', /does not choose between 1 and 0/],

@@ -1,4 +1,5 @@
 import { DataType, intAttribute, type NodeProto, type TensorProto } from '@ort-dora/onnx';
+import type { Shape } from './inference.js';
 import { deeper, type MatchResult, matched, mismatch } from './result.js';
 import { constantScalar } from './scalar.js';
 import type { MatchScope } from './scope.js';
@@ -30,8 +31,8 @@ export function matchEye(scope: MatchScope, value: string): MatchResult<Eye> {
 }
 
 function storedEye(matrix: TensorProto, node: NodeProto | undefined): MatchResult<Eye> {
-  const [rows, columns] = matrix.dims.map(Number);
-  if (matrix.dims.length !== 2 || rows !== columns || rows === undefined) {
+  const [rows = 0, columns] = matrix.dims.map(Number);
+  if (matrix.dims.length !== 2 || rows !== columns) {
     return mismatch(`"${matrix.name ?? ''}" is not a square matrix`, node);
   }
   return matched({ kind: 'constantEye', size: rows, matrix });
@@ -64,10 +65,9 @@ function chosenEye(scope: MatchScope, node: NodeProto): MatchResult<Eye> {
 
 function equalEye(scope: MatchScope, node: NodeProto): MatchResult<Eye> {
   const shapes = node.input.map((input) => scope.shape(input));
-  const column = shapes.find((dims) => dims?.length === 2 && dims[1] === 1);
-  const row = shapes.find((dims) => dims !== column && (dims?.length === 1 || (dims?.length === 2 && dims[0] === 1)));
-  const size = column?.[0];
-  if (size === undefined || row?.at(-1) !== size) {
+  const [left = [], right = []] = shapes;
+  const size = gridSize(left, right) ?? gridSize(right, left);
+  if (size === undefined) {
     const described = shapes.map((dims) => `[${dims ?? '?'}]`).join(' and ');
     return mismatch(`Equal compares shapes ${described}, not a column and a row of one length`, node, 1);
   }
@@ -78,6 +78,13 @@ function equalEye(scope: MatchScope, node: NodeProto): MatchResult<Eye> {
     if (counter.value !== undefined) counters.push(counter.value);
   }
   return matched({ kind: 'equalEye', size, counters });
+}
+
+/** n of a column `[n, 1]` and a row `[n]` or `[1, n]`, which compare as a square. */
+function gridSize(column: Shape, row: Shape): number | undefined {
+  const isColumn = column.length === 2 && column[1] === 1;
+  const isRow = row.length === 1 || (row.length === 2 && row[0] === 1);
+  return isColumn && isRow && column[0] === row.at(-1) ? column[0] : undefined;
 }
 
 /** Largest number up to which every whole number can be told apart in a type. */

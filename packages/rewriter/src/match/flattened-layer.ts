@@ -41,7 +41,6 @@ export function matchFlattenedLayer(scope: MatchScope, value: string): MatchResu
   }
   return matched({
     output,
-    product: undefined,
     x,
     weight: layer.weight,
     bias: layer.bias,
@@ -59,12 +58,10 @@ function givesBack(
   last: number | undefined,
 ): boolean {
   const target = shapeElements(scope, node.input[1] ?? '');
-  if (last === undefined || target?.length !== sizes.length) return false;
+  if (target?.length !== sizes.length) return false;
   return target.every((element, axis) => {
     const expected = axis === sizes.length - 1 ? last : sizes[axis];
-    if (element.kind === 'size') {
-      return expected === undefined && element.axis === axis && plain(scope, element.of) === plain(scope, x);
-    }
-    return element.value === expected && element.value > 0;
+    if (element.kind === 'size') return element.axis === axis && plain(scope, element.of) === plain(scope, x);
+    return element.value === expected;
   });
 }

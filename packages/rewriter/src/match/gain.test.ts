@@ -17,6 +17,7 @@ const initializers = [
   ints('axis', [1]),
   ints('axis0', [0]),
   ints('last', [-1]),
+  ints('axes', [0, 1]),
 ];
 
 function match(...nodes: ReturnType<typeof op>[]) {
@@ -58,6 +59,12 @@ describe('matchGain', () => {
     });
   });
 
+  it('takes a row by Unsqueeze', () => {
+    expect(match(direct, ...norm('BA'), tail[0]!, op('Unsqueeze', ['quotient', 'axis0'], 'g'))).toMatchObject({
+      matched: true,
+    });
+  });
+
   it.each([
     ['a norm over the outputs', [direct, ...norm('BA', 'axis0'), ...tail], /over the inputs/],
     [
@@ -76,6 +83,16 @@ describe('matchGain', () => {
       'a column',
       [direct, ...norm('BA'), tail[0]!, op('Reshape', ['quotient', 'column'], 'g')],
       /not reshaped to a row/,
+    ],
+    [
+      'a column by Unsqueeze',
+      [direct, ...norm('BA'), tail[0]!, op('Unsqueeze', ['quotient', 'axis'], 'g')],
+      /to a row/,
+    ],
+    [
+      'two axes by Unsqueeze',
+      [direct, ...norm('BA'), tail[0]!, op('Unsqueeze', ['quotient', 'axes'], 'g')],
+      /to a row/,
     ],
     ['a product instead of a quotient', [direct, ...norm('BA'), op('Mul', ['m', 'n'], 'g')], /not a quotient/],
   ])('refuses %s', (_, nodes, reason) => {

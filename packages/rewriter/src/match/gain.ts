@@ -1,6 +1,6 @@
 import { intsAttribute, type NodeProto } from '@ort-dora/onnx';
 import { type Delta, matchDelta, matchFoldedDelta } from './delta.js';
-import { deeper, eitherOrder, type MatchResult, matched, mismatch } from './result.js';
+import { deeper, eitherOrder, firstMatch, type MatchResult, matched, mismatch } from './result.js';
 import { matchRowNorm } from './row-norm.js';
 import { constantScalar } from './scalar.js';
 import type { MatchScope } from './scope.js';
@@ -67,12 +67,12 @@ function matchNorm(scope: MatchScope, quotient: Quotient): MatchResult<Gain> {
     });
   };
   // A folded D is a constant like W: it is only looked for where no product is found, and taken to be the scaled side.
-  const computed = eitherOrder(sum, (weight, scaled) => split(weight, scaled, false));
-  if (computed.matched) return computed;
   const scaledFirst = matchScaled(scope, sum.input[0] ?? '').scaling !== 1;
   const [weight = '', scaled = ''] = scaledFirst ? sum.input.toReversed() : sum.input;
-  const folded = split(weight, scaled, true);
-  return folded.matched ? folded : computed;
+  return firstMatch([
+    () => eitherOrder(sum, (weight, scaled) => split(weight, scaled, false)),
+    () => split(weight, scaled, true),
+  ]);
 }
 
 /** `D·s` in either order; `D` alone is scaled by 1. */

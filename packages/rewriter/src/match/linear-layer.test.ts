@@ -11,6 +11,7 @@ const scope = testScope({
     floats('wt', [4, 3]),
     floats('b', [3]),
     floats('a', [2, 4]),
+    floats('c', [2]),
     floats('up', [2, 3]),
   ],
   nodes: [
@@ -32,6 +33,10 @@ const scope = testScope({
     op('Sub', ['biased', 'b'], 'unbiased'),
     op('Sub', ['b', 'biased'], 'negated'),
     op('MatMul', ['x', 'wt'], 'again'),
+    op('Add', ['gemm', 'b'], 'biasedTwice'),
+    op('Gemm', ['down', 'up', 'b'], 'biasedUp'),
+    op('Gemm', ['x', 'at', 'c'], 'biasedDown'),
+    op('MatMul', ['biasedDown', 'up'], 'biasedBelow'),
   ],
 });
 
@@ -39,11 +44,11 @@ const layer = (value: string) => matchLinearLayer(scope, value);
 
 describe('matchLinearLayer', () => {
   it.each([
-    ['product', { form: 'MatMul', x: 'x', product: 'product' }],
-    ['biased', { form: 'MatMul+Add', bias: 'b', product: 'product' }],
-    ['biasFirst', { form: 'MatMul+Add', bias: 'b', product: 'product' }],
-    ['gemm', { form: 'Gemm+bias', bias: 'b', product: undefined }],
-    ['gemmAlone', { form: 'Gemm', bias: undefined, product: 'gemmAlone' }],
+    ['product', { form: 'MatMul', x: 'x', bias: undefined }],
+    ['biased', { form: 'MatMul+Add', bias: 'b' }],
+    ['biasFirst', { form: 'MatMul+Add', bias: 'b' }],
+    ['gemm', { form: 'Gemm+bias', bias: 'b' }],
+    ['gemmAlone', { form: 'Gemm', bias: undefined }],
   ])('%s', (value, expected) => {
     expect(layer(value)).toMatchObject({ matched: true, value: expected });
   });
@@ -56,6 +61,7 @@ describe('matchLinearLayer', () => {
   it.each([
     ['sum', /not a vector/],
     ['doubled', /alpha is not 1/],
+    ['biasedTwice', /another one added/],
     ['weighted', /beta is not 1/],
     ['turned', /transposes its first factor/],
     ['x', /not the result of a linear layer/],
@@ -79,24 +85,32 @@ describe('matchLowRank', () => {
     });
   });
 
+  it.each(['biasedUp', 'biasedBelow'])('refuses a bias: %s', (value) => {
+    expect(matchLowRank(scope, value)).toMatchObject({ matched: false, reason: 'the adapter path adds a bias' });
+  });
+
   it('refuses what is between them', () => {
     expect(matchLowRank(scope, 'nonlinear')).toMatchObject({ matched: false, culprit: { opType: 'Relu' } });
   });
 });
 
 describe('matchBaseTerm', () => {
-  const base = { output: 'biased', product: 'product', hasBias: true };
+  const base = { output: 'biased', hasBias: true };
   const term = (value: string, of = base) => matchBaseTerm(scope, value, of, (name) => uncast(scope, name));
 
   it('takes the product, the difference, and the product computed again', () => {
-    expect(term('product')).toMatchObject({ value: { kind: 'product' } });
+    expect(term('product')).toMatchObject({ value: { kind: 'recomputed', product: { output: 'product' } } });
     expect(term('unbiased')).toMatchObject({ value: { kind: 'difference', subtrahend: 'b' } });
     expect(term('again')).toMatchObject({ value: { kind: 'recomputed' } });
   });
 
   it('takes the result itself only where it has no bias', () => {
     expect(term('biased')).toMatchObject({ matched: false, reason: 'the base term still holds the bias' });
-    expect(term('product', { output: 'product', product: 'product', hasBias: false })).toMatchObject({ matched: true });
+    expect(term('product', { output: 'product', hasBias: false })).toMatchObject({ value: { kind: 'product' } });
+  });
+
+  it('refuses a product computed again with a bias', () => {
+    expect(term('gemm')).toMatchObject({ matched: false, reason: 'the recomputed base term adds a bias' });
   });
 
   it('refuses the difference the other way round', () => {

@@ -8,8 +8,6 @@ import { isStandard, type MatrixTrace, plain, unwiden } from './trace.js';
 export interface LinearLayer {
   /** The layer's result, with its bias. */
   readonly output: string;
-  /** The result without the bias, where it is a value of its own (not inside a Gemm). */
-  readonly product: string | undefined;
   readonly x: string;
   readonly weight: MatrixTrace;
   readonly bias: string | undefined;
@@ -77,22 +75,21 @@ export interface LowRankPath {
  * returned as data.
  */
 export type BaseTerm =
-  /** The layer's own product. */
+  /** The layer's result, which has no bias. */
   | { readonly kind: 'product' }
   /** The layer's result less this vector, which must equal its bias (or be zero where it has none). */
   | { readonly kind: 'difference'; readonly subtrahend: string; readonly node: NodeProto }
-  /** Another product, whose x is the layer's and whose weight must equal the layer's (PEFT before 0.14). */
+  /** A product, the layer's own or another, whose x and weight must be the layer's (PEFT before 0.14). */
   | { readonly kind: 'recomputed'; readonly product: LinearProduct };
 
-/** Matches u against a base result `output`, of which `product` is the part without bias. */
+/** Matches u against a base result `output`. */
 export function matchBaseTerm(
   scope: MatchScope,
   value: string,
-  base: { readonly output: string; readonly product: string | undefined; readonly hasBias: boolean },
+  base: { readonly output: string; readonly hasBias: boolean },
   uncast: (value: string) => string,
 ): MatchResult<BaseTerm> {
   const term = uncast(value);
-  if (base.product !== undefined && term === uncast(base.product)) return matched({ kind: 'product' });
   const baseOutput = uncast(base.output);
   const node = scope.producer(term);
   if (term === baseOutput) {
@@ -119,7 +116,6 @@ function layer(output: string, product: LinearProduct, bias: string | undefined,
   const inGemm = product.addend !== undefined;
   return {
     output,
-    product: inGemm ? undefined : product.output,
     x: product.x,
     weight: product.weight,
     bias,

@@ -13,6 +13,7 @@ const initializers = [
   ints('last', [-1]),
   ints('rows', [0]),
   ints('both', [0, 1]),
+  ints('swapped', [1, 0]),
 ];
 const drop = { keepdims: { int: 0 } };
 
@@ -67,6 +68,13 @@ describe('matchRowNorm', () => {
       [squares('Mul', 'X', 'X'), op('ReduceSum', ['squares', 'columns'], 'n', drop)],
       plain,
     ],
+    [
+      'a product with a half instead of a root',
+      [squares('Mul', 'X', 'X'), sum, op('Mul', ['sum', 'half'], 'n')],
+      plain,
+    ],
+    ['X + 2 instead of X²', [squares('Add', 'X', 'two'), sum, root], plain],
+    ['the Frobenius norm, the inputs first', [op('ReduceL2', ['X', 'swapped'], 'n', drop)], overInputs],
     ['a mean', [squares('Mul', 'X', 'X'), op('ReduceMean', ['squares', 'columns'], 'sum', drop), root], plain],
     [
       'a floor below the root',

@@ -12,6 +12,7 @@ const scope = testScope({
     floats('vector', [2]),
     ints('one', [1]),
     ints('three', [3]),
+    ints('square', [1, 1]),
     makeTensor('half', DataType.FLOAT16, [], Uint16Array.of(0x3e00)),
     makeTensor('integer', DataType.INT64, [], BigInt64Array.of(1n)),
   ],
@@ -25,6 +26,13 @@ const scope = testScope({
     op('Expand', ['node', 'three'], 'expanded to three'),
     op('Constant', [], 'node', { value_float: { float: 0.5 } }),
     op('Identity', ['node'], 'behind'),
+    op('Expand', ['node', 'square'], 'expanded to a matrix'),
+    op('Relu', ['scalar'], 'computed', { to: { int: DataType.FLOAT16 } }),
+    ...[0, 1, 2, 3, 4].map((step) =>
+      op('Cast', [step === 0 ? 'scalar' : `cast ${step}`], `cast ${step + 1}`, {
+        to: { int: step % 2 === 0 ? DataType.DOUBLE : DataType.FLOAT },
+      }),
+    ),
   ],
 });
 
@@ -39,6 +47,7 @@ it.each([
   ['rounded to bfloat16', 0.10009765625],
   ['widened', Math.fround(0.1)],
   ['expanded', 0.5],
+  ['cast 4', Math.fround(0.1)],
 ])('%s is %d', (value, expected) => {
   expect(constantScalar(scope, value)).toBe(expected);
 });
@@ -49,6 +58,10 @@ it.each([
   'vector',
   'given',
   'expanded to three',
+  'expanded to a matrix',
+  'computed',
+  // Chains of casts are followed so far and no farther.
+  'cast 5',
   'cut to an integer',
 ])('%s is no constant', (value) => {
   expect(constantScalar(scope, value)).toBeUndefined();

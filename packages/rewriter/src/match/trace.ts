@@ -43,8 +43,8 @@ export function traceMatrix(scope: MatchScope, start: string): MatrixTrace {
   let usable: { value: string; transposed: boolean } | undefined;
   for (let step = 0; step < LONGEST_CHAIN; step++) {
     const node = scope.producer(current);
-    const input = node?.input[0];
-    if (node === undefined || input === undefined) break;
+    if (node === undefined) break;
+    const [input = ''] = node.input;
     if (isIdentity(scope, node)) {
       current = input;
     } else if (isMatrixTranspose(scope, node)) {
@@ -101,7 +101,7 @@ function isFloat(type: number | undefined): boolean {
 function isMatrixTranspose(scope: MatchScope, node: NodeProto): boolean {
   if (!isStandard(node, 'Transpose')) return false;
   const perm = intsAttribute(node, 'perm');
-  if (perm !== undefined) return perm.length === 2 && perm[0] === 1 && perm[1] === 0;
+  if (perm !== undefined) return perm.join() === '1,0';
   return scope.shape(node.input[0] ?? '')?.length === 2;
 }
 
@@ -129,7 +129,7 @@ function roundTrip(scope: MatchScope, node: NodeProto): string | undefined {
   for (let step = 0; step < LONGEST_CHAIN && wide !== undefined && isIdentity(scope, wide); step++) {
     wide = scope.producer(wide.input[0] ?? '');
   }
-  const [narrow] = wide?.input ?? [];
-  if (wide === undefined || narrow === undefined || !isWideningCast(scope, wide)) return undefined;
+  if (wide === undefined || !isWideningCast(scope, wide)) return undefined;
+  const [narrow = ''] = wide.input;
   return scope.elementType(narrow) === intAttribute(node, 'to') ? narrow : undefined;
 }

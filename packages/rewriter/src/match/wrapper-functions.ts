@@ -10,14 +10,13 @@ import { isStandard } from './trace.js';
  */
 export function unwrapCall(view: ModelView, node: NodeProto, opset: number | undefined): NodeProto | undefined {
   const called = isStandard(node) ? undefined : view.functionOf(node);
-  const [body, ...more] = called?.node ?? [];
-  if (called === undefined || body === undefined || more.length > 0 || !isStandard(body)) return undefined;
-  if (!hasFixedMeaning(called, body) || standardVersion(called) !== opset) return undefined;
+  if (called?.node.length !== 1) return undefined;
+  const body = called.node[0]!;
+  if (!isStandard(body) || !hasFixedMeaning(called, body) || standardVersion(called) !== opset) return undefined;
   const argument = new Map(called.input.map((name, index) => [name, node.input[index] ?? '']));
   const passes = body.input.every((name) => name === '' || argument.has(name));
-  const [result] = body.output;
-  if (!passes || body.output.length !== 1 || called.output.length !== 1 || called.output[0] !== result)
-    return undefined;
+  const [result, ...more] = body.output;
+  if (!passes || more.length > 0 || called.output.join() !== result) return undefined;
   return {
     ...body,
     name: node.name,

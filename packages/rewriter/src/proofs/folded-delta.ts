@@ -1,3 +1,4 @@
+import type { FloatType } from '../functions/form.js';
 import { floatType, toFloat64 } from '../tensors/elements.js';
 import { matrixShape, type StoredMatrix } from '../tensors/stored-tensor.js';
 
@@ -19,13 +20,12 @@ export async function isProductOf(
 ): Promise<boolean> {
   const [outFeatures, inFeatures] = matrixShape(delta);
   const [rank] = matrixShape(loraA);
-  const type = floatType(delta.tensor.dataType);
-  if (type === undefined) return false;
-  const a = await rowMajor(loraA);
-  const b = await rowMajor(loraB);
-  const d = await rowMajor(delta);
-  if (a === undefined || b === undefined || d === undefined) return false;
-  const tolerance = (rank + 1) * UNIT_ROUNDOFF[type];
+  const [ofD, ofB, ofA] = [delta, loraB, loraA].map(({ tensor }) => floatType(tensor.dataType));
+  if (ofD === undefined || ofB === undefined || ofA === undefined) return false;
+  const a = await rowMajor(loraA, ofA);
+  const b = await rowMajor(loraB, ofB);
+  const d = await rowMajor(delta, ofD);
+  const tolerance = (rank + 1) * UNIT_ROUNDOFF[ofD];
   const product = new Float64Array(inFeatures);
   const magnitude = new Float64Array(inFeatures);
   for (let row = 0; row < outFeatures; row++) {
@@ -49,9 +49,7 @@ export async function isProductOf(
   return true;
 }
 
-async function rowMajor(matrix: StoredMatrix): Promise<Float64Array | undefined> {
-  const type = floatType(matrix.tensor.dataType);
-  if (type === undefined) return undefined;
+async function rowMajor(matrix: StoredMatrix, type: FloatType): Promise<Float64Array> {
   const values = toFloat64(await matrix.tensor.read(), type);
   if (!matrix.transposed) return values;
   const [rows, columns] = matrixShape(matrix);

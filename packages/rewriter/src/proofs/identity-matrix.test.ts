@@ -31,6 +31,7 @@ describe('isIdentityMatrix', () => {
 
   it('refuses others', async () => {
     expect(await isIdentityMatrix(bytes(eye(5), DataType.BOOL, [1, 25]))).toBe(false);
+    expect(await isIdentityMatrix(bytes(eye(5), DataType.BOOL, [5, 5, 1]))).toBe(false);
     expect(await isIdentityMatrix(storedFloats([1, 0, 0, 1.0000001], [2, 2]))).toBe(false);
     expect(await isIdentityMatrix(bytes(new Uint8Array(4), DataType.STRING, [2, 2]))).toBe(false);
   });

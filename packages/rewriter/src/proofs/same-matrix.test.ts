@@ -1,3 +1,4 @@
+import { DataType } from '@ort-dora/onnx';
 import { describe, expect, it } from 'vitest';
 import { rounded, seeded, transposed } from '../../test/support/numbers.js';
 import { storedFloats } from '../../test/support/stored.js';
@@ -41,6 +42,24 @@ describe('sameMatrix', () => {
     const tensor = storedFloats(values, [columns, rows]);
     expect(await sameMatrix(plain, { tensor, transposed: false })).toBe(false);
     expect(tensor.reads).toEqual([]);
+  });
+
+  it('tells matrices of other rows or columns apart', async () => {
+    const ones = (dims: readonly number[]) => ({
+      tensor: storedFloats(new Float64Array(dims[0]! * dims[1]!), dims),
+      transposed: false,
+    });
+    expect(await sameMatrix(ones([2, 3]), ones([3, 3]))).toBe(false);
+    expect(await sameMatrix(ones([2, 3]), ones([2, 4]))).toBe(false);
+    expect(await sameMatrix(ones([3, 3]), ones([2, 3]))).toBe(false);
+    expect(await sameMatrix(ones([2, 4]), ones([2, 3]))).toBe(false);
+  });
+
+  it('compares no other types', async () => {
+    const whole = { tensor: { ...plain.tensor, dataType: DataType.INT32 }, transposed: false };
+    expect(await sameMatrix(whole, whole)).toBe(false);
+    expect(await sameMatrix(whole, plain)).toBe(false);
+    expect(await sameMatrix(plain, whole)).toBe(false);
   });
 
   it('compares zeros by their sign, as bytes', async () => {

@@ -1,6 +1,10 @@
+import { DataType } from '@ort-dora/onnx';
 import { describe, expect, it } from 'vitest';
 import { storedFloats } from '../../test/support/stored.js';
 import { isExcessOf, isZeroVector, sameVector } from './vectors.js';
+
+/** A zero of a type that is none of the operators'. */
+const WHOLE = { ...storedFloats([0], [1]), dataType: DataType.INT32 };
 
 describe('sameVector', () => {
   it('looks at values, not at axes of size one', async () => {
@@ -8,6 +12,13 @@ describe('sameVector', () => {
     expect(await sameVector(storedFloats([1, 2], [2], 'float16'), storedFloats([1, 2], [2]))).toBe(true);
     expect(await sameVector(storedFloats([1, 2], [2]), storedFloats([1, 2.0000002], [2]))).toBe(false);
     expect(await sameVector(storedFloats([1, 2], [2]), storedFloats([1, 2, 3], [3]))).toBe(false);
+    expect(await sameVector(storedFloats([1, 2, 3], [3]), storedFloats([1, 2], [2]))).toBe(false);
+  });
+
+  it('compares no other types', async () => {
+    expect(await sameVector(WHOLE, storedFloats([0], [1]))).toBe(false);
+    expect(await sameVector(storedFloats([0], [1]), WHOLE)).toBe(false);
+    expect(await isZeroVector(WHOLE)).toBe(false);
   });
 });
 
@@ -34,5 +45,11 @@ describe('isExcessOf', () => {
     expect(await isExcessOf(storedFloats([0.5 + 2 ** -24], [1]), g)).toBe(false);
     expect(await isExcessOf(storedFloats([0.5 + 2 ** -11], [1], 'float16'), g)).toBe(false);
     expect(await isExcessOf(storedFloats([1.5], [1]), g)).toBe(false);
+  });
+
+  it('refuses other lengths and types', async () => {
+    expect(await isExcessOf(storedFloats([0.5], [1]), storedFloats([1.5, 1.5], [2]))).toBe(false);
+    expect(await isExcessOf(WHOLE, storedFloats([1], [1]))).toBe(false);
+    expect(await isExcessOf(storedFloats([0], [1]), WHOLE)).toBe(false);
   });
 });

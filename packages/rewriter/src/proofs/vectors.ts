@@ -21,9 +21,10 @@ export async function isZeroVector(vector: StoredTensor): Promise<boolean> {
  */
 export async function isExcessOf(excess: StoredTensor, gain: StoredTensor): Promise<boolean> {
   const type = floatType(excess.dataType);
-  const stored = await vectorValues(excess);
   const g = await vectorValues(gain);
-  if (type === undefined || stored === undefined || g === undefined || stored.length !== g.length) return false;
+  if (type === undefined || g === undefined) return false;
+  const stored = toFloat64(await excess.read(), type);
+  if (stored.length !== g.length) return false;
   return stored.every((value, index) => {
     const difference = g[index]! - 1;
     if (type === 'float32') return Object.is(value, Math.fround(difference)) || value === Math.fround(difference);

@@ -43,14 +43,15 @@ export function smallConstants(tensor: TensorProto): readonly number[] | undefin
   return isSmall(tensor) ? numbersOf(inlineBytes(tensor), tensor.dataType ?? 0) : undefined;
 }
 
-/** `output = Op(inputs)`, with a node name like the output's. */
+/** `output = Op(inputs)`, with a node name like the output's; of the standard domain where none is given. */
 export function op(
   opType: string,
   inputs: readonly string[],
   output: string,
   attributes: Readonly<Record<string, AttributeValue>> = {},
+  domain?: string,
 ): NodeProto {
-  return makeNode(opType, inputs, [output], { name: output, attributes });
+  return makeNode(opType, inputs, [output], { name: output, attributes, ...(domain === undefined ? {} : { domain }) });
 }
 
 export function floats(name: string, dims: readonly number[], values?: readonly number[]): TensorProto {

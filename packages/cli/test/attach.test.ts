@@ -76,6 +76,31 @@ test('a quantized base stays as it is, and is verified with the adapter over it'
   expect(stdout).toContain('8 layers adapted; verified: worst module error');
 });
 
+test.each([
+  ['dynamo_conv', 'conv', ['stem', 'wave']],
+  [
+    'legacy_tied',
+    'embedding',
+    ['model.embed_tokens', 'model.layers.0.self_attn.v_proj', 'model.layers.1.self_attn.v_proj'],
+  ],
+])('--verify judges convolutions and embeddings too: %s', async (base, adapter, paths) => {
+  const fixtures = fileURLToPath(new URL('../../rewriter/test/fixtures/attach/', import.meta.url));
+  const model = join(fixtures, 'bases', `${base}.onnx`);
+  const out = join(folder, 'attached.onnx');
+  const { code, stdout } = await ortDora(
+    'attach',
+    model,
+    join(fixtures, 'adapters', adapter),
+    out,
+    '--verify',
+    '--json',
+  );
+  expect(code).toBe(0);
+  const { verification } = JSON.parse(stdout);
+  expect(verification).toMatchObject({ passed: true, unchecked: [] });
+  expect(verification.modules.map(({ path }: { path: string }) => path)).toEqual(paths);
+});
+
 test('a model with an adapter gets no second one', async () => {
   const out = join(folder, 'attached.onnx');
   await ortDora('attach', decoder, reading, out);

@@ -15,30 +15,43 @@ export interface Candidate {
   readonly needed: readonly string[];
 }
 
-/** The modules whose inputs and parameters can be had; the others are left out with the reason. */
-export function capturable(
+type LeaveOut = (module: ModuleDescription, reason: string) => void;
+
+/** The modules whose parameters can be had; the others are left out with the reason. */
+export function candidates(
   modules: readonly ModuleDescription[],
-  original: ModelProto,
-  pair: ModelPair,
-  leaveOut: (module: ModuleDescription, reason: string) => void,
+  { original, rewritten }: Pick<ModelPair, 'original' | 'rewritten'>,
+  leaveOut: LeaveOut,
 ): Candidate[] {
-  const candidates: Candidate[] = [];
-  for (const module of modules) {
-    const source = parameterSource(module, pair.original, pair.rewritten);
+  return modules.flatMap((module) => {
+    const source = parameterSource(module, original, rewritten);
     if (typeof source === 'string') {
       leaveOut(module, source);
-      continue;
+      return [];
     }
-    const needed = [...boundaries(module), ...source.computed];
-    candidates.push({ module, source, needed, part: { from: boundaries(module), to: module.values.y } });
-  }
+    const from = boundaries(module);
+    return [{ module, source, needed: [...from, ...source.computed], part: { from, to: module.values.y } }];
+  });
+}
+
+/** Those whose values the main graph can give. */
+export function capturable(found: readonly Candidate[], original: ModelProto, leaveOut: LeaveOut): Candidate[] {
   const { hidden } = expose(
     original,
-    candidates.flatMap(({ needed }) => needed),
+    found.flatMap(({ needed }) => needed),
   );
-  return candidates.filter(({ module, needed }) => {
+  return found.filter(({ module, needed }) => {
     const name = needed.find((value) => hidden.has(value));
     if (name !== undefined) leaveOut(module, `its value ${name} is ${hidden.get(name)} and cannot be captured`);
+    return name === undefined;
+  });
+}
+
+/** Those whose values are given or stored: nothing is computed for modules that were taken out of their graph. */
+export function selfContained(found: readonly Candidate[], leaveOut: LeaveOut): Candidate[] {
+  return found.filter(({ module, source }) => {
+    const [name] = source.computed;
+    if (name !== undefined) leaveOut(module, `its ${name} is not stored, but computed or given, in ${module.scope}`);
     return name === undefined;
   });
 }

@@ -14,6 +14,8 @@ export interface ModuleDescription extends ModuleName {
   readonly scaling: number;
   /** What the adapter's result is multiplied by besides; 1 if absent. */
   readonly adapterFactor?: number;
+  /** W's shape as a matrix; null where nothing says. */
+  readonly weightShape?: readonly [outFeatures: number, inFeatures: number] | null;
   /** Element types of the stored tensors. */
   readonly dtypes: { readonly weight: string; readonly adapter: string };
   /** 1: stored transposed (W [in, out], A [in, r], B [r, out]); 0: as PyTorch has it. */

@@ -4,11 +4,13 @@
  */
 
 import type { ModelProto } from '@ort-dora/onnx';
-import { capturable } from './candidates.js';
+import { type Candidate, candidates, capturable, selfContained } from './candidates.js';
 import { type Difference, noDifference, worse } from './difference.js';
 import { type CutModel, cut, type Part } from './graph/cut.js';
 import { expose } from './graph/expose.js';
 import { inFloat32 } from './graph/float32.js';
+import { asInFile } from './graph/lift.js';
+import { innerGroups } from './inner-modules.js';
 import { errorRatio, judgeModule, judgeReference, moduleLimit } from './judge.js';
 import type { ModuleDescription } from './module-description.js';
 import { distance, referenceOf } from './module-reference.js';
@@ -35,6 +37,8 @@ export interface ModuleRequest {
   readonly modules: readonly ModuleDescription[];
   readonly executions: readonly Execution[];
   readonly settings: SessionSettings;
+  /** Of generated inputs. */
+  readonly seed: number;
   readonly onProgress: (step: string, fraction: number) => void;
 }
 
@@ -44,16 +48,69 @@ export interface ModulesVerified {
   readonly notes: readonly string[];
 }
 
+/** Modules of the main graph get what they are given there; those inside subgraphs and functions get inputs made for them. */
 export async function verifyModules(request: ModuleRequest): Promise<ModulesVerified> {
-  const { pair, runs, executions, settings, onProgress } = request;
+  const { pair, runs, modules, seed } = request;
   const unchecked: UncheckedModule[] = [];
-  const leaveOut = (module: ModuleDescription, reason: string) => unchecked.push({ ...nameOfModule(module), reason });
+  const leaveOut = (module: ModuleDescription, reason: string) =>
+    unchecked.push({ ...nameOfModule(module), reason: asInFile(reason) });
+  const inner = modules.filter(({ scope }) => scope !== '');
+  const groups: ModuleGroup[] = [
+    { pair, runs, modules: modules.filter(({ scope }) => scope === ''), inputs: undefined },
+    ...innerGroups(inner, pair, seed, leaveOut).map(({ original, rewritten, modules: members, inputs }) => ({
+      pair: { ...pair, original, rewritten },
+      // What else the modules read of the main graph's inputs is as in a real run.
+      runs: inputs.map(() => runs[0]!),
+      modules: members,
+      inputs,
+    })),
+  ];
+  const results: ModuleResult[] = [];
+  const notes = new Set<string>();
+  for (const [index, group] of groups.entries()) {
+    const onProgress: ModuleRequest['onProgress'] = (step, fraction) =>
+      request.onProgress(step, (index + fraction) / groups.length);
+    const judged = await judgeGroup(group, { ...request, onProgress }, leaveOut);
+    results.push(...judged.modules);
+    for (const note of judged.notes) notes.add(note);
+  }
+  return { modules: inOrder(modules, results), unchecked, notes: [...notes] };
+}
+
+/** Modules that one graph computes. */
+interface ModuleGroup {
+  readonly pair: ModelPair;
+  readonly runs: readonly OriginalRun[];
+  readonly modules: readonly ModuleDescription[];
+  /** What the modules begin with in each run; undefined: what the original graph computes there. */
+  readonly inputs: readonly Values[] | undefined;
+}
+
+/** One result a module: of a function that is called several times, the worst. */
+function inOrder(modules: readonly ModuleDescription[], results: readonly ModuleResult[]): ModuleResult[] {
+  const byKey = new Map<string, ModuleResult>();
+  const key = (module: ModuleName) => JSON.stringify(nameOfModule(module));
+  for (const result of results) {
+    const known = byKey.get(key(result));
+    const isWorse = known === undefined || (known.passed && (!result.passed || result.ratio > known.ratio));
+    byKey.set(key(result), isWorse ? result : known);
+  }
+  return modules.flatMap((module) => byKey.get(key(module)) ?? []);
+}
+
+async function judgeGroup(
+  { pair, runs, modules: members, inputs }: ModuleGroup,
+  { executions, settings, onProgress }: ModuleRequest,
+  leaveOut: (module: ModuleDescription, reason: string) => void,
+): Promise<Pick<ModulesVerified, 'modules' | 'notes'>> {
   const widened = pair.precision === 'float32';
   const original = widened ? inFloat32(pair.original.proto) : pair.original.proto;
   const rewritten = widened ? inFloat32(pair.rewritten.proto) : pair.rewritten.proto;
+  const nothing = { modules: [], notes: [] };
 
-  const candidates = capturable(request.modules, original, pair, leaveOut);
-  if (candidates.length === 0) return { modules: [], unchecked, notes: [] };
+  const found = candidates(members, pair, leaveOut);
+  const usable = inputs ? selfContained(found, leaveOut) : capturable(found, original, leaveOut);
+  if (usable.length === 0) return nothing;
   onProgress('inputs of the modules', 0);
   const stock: ModuleRun = {
     file: pair.original,
@@ -61,29 +118,25 @@ export async function verifyModules(request: ModuleRequest): Promise<ModulesVeri
     execution: 'stock',
     settings,
   };
-  const exposed = expose(
-    original,
-    candidates.flatMap(({ needed }) => needed),
-  ).model;
-  const captured = await runCopy(
-    stock,
-    exposed,
-    runs.map(({ feeds }) => feeds),
-  );
+  const captured = inputs ?? (await capture(stock, original, usable, runs));
 
   const beginnings = partInputs(captured[0]!, runs[0]!.feeds);
-  const allParts = candidates.map(({ part }) => part);
+  const allParts = usable.map(({ part }) => part);
   const plain = cut(original, allParts, beginnings);
   const fused = cut(rewritten, allParts, beginnings);
-  const present = candidates.filter(({ module, part }) => {
+  const present = usable.filter(({ module, part }) => {
     const reason = plain.missing.get(part) ?? fused.missing.get(part);
     if (reason !== undefined) leaveOut(module, reason);
     return reason === undefined;
   });
-  if (present.length === 0) return { modules: [], unchecked, notes: [] };
+  if (present.length === 0) return nothing;
 
   onProgress('original modules', 0.15);
-  const originals = await runCut({ ...stock, label: 'the original modules' }, plain, runs, captured);
+  const originals = await orMessage(runCut({ ...stock, label: 'the original modules' }, plain, runs, captured));
+  if (typeof originals === 'string') {
+    for (const { module } of present) leaveOut(module, originals);
+    return nothing;
+  }
   const float32 = pair.float32
     ? await runInFloat32(
         stock,
@@ -107,12 +160,33 @@ export async function verifyModules(request: ModuleRequest): Promise<ModulesVeri
   for (const { module, source } of present) {
     settings.signal?.throwIfAborted();
     onProgress('modules against float64', 0.5 + 0.5 * (modules.length / present.length));
-    const result = await judgeOne(module, source, { runs, captured, originals, float32: float32.outputs, rewrittens });
+    const measured = { runs, captured, originals, float32: float32.outputs, rewrittens };
+    const result = { ...(await judgeOne(module, source, measured)), inputs: origin(inputs) };
     modules.push(own ? withOwnPrecision(result, await own.judge(module, source)) : result);
     // The reference is computed on this thread: let timers and signals in between.
     await new Promise((resolve) => setImmediate(resolve));
   }
-  return { modules, unchecked, notes: [...float32.notes, ...(own?.notes ?? [])] };
+  return { modules, notes: [...float32.notes, ...(own?.notes ?? [])] };
+}
+
+const origin = (inputs: ModuleGroup['inputs']): ModuleResult['inputs'] => (inputs ? 'generated' : 'captured');
+
+/** The values that the modules begin with, computed by the original graph. */
+function capture(
+  stock: ModuleRun,
+  original: ModelProto,
+  usable: readonly Candidate[],
+  runs: readonly OriginalRun[],
+): Promise<readonly Values[]> {
+  const { model } = expose(
+    original,
+    usable.flatMap(({ needed }) => needed),
+  );
+  return runCopy(
+    stock,
+    model,
+    runs.map(({ feeds }) => feeds),
+  );
 }
 
 /** The original modules without the rounding of a half type, to see that the reference is what they compute. */
@@ -143,7 +217,11 @@ interface Measured {
   readonly rewrittens: ReadonlyMap<Execution, readonly Values[] | string>;
 }
 
-async function judgeOne(module: ModuleDescription, source: ParameterSource, measured: Measured): Promise<ModuleResult> {
+async function judgeOne(
+  module: ModuleDescription,
+  source: ParameterSource,
+  measured: Measured,
+): Promise<Omit<ModuleResult, 'inputs'>> {
   const { runs, captured, originals, float32, rewrittens } = measured;
   const { y } = module.values;
   let original = noDifference;
@@ -180,7 +258,14 @@ interface ModuleDifferences {
   readonly rewritten: ReadonlyMap<Execution, Difference | string>;
 }
 
-function resultOf({ module, type, rows, original, float32, rewritten }: ModuleDifferences): ModuleResult {
+function resultOf({
+  module,
+  type,
+  rows,
+  original,
+  float32,
+  rewritten,
+}: ModuleDifferences): Omit<ModuleResult, 'inputs'> {
   const reference = float32 ? judgeReference(float32, storedRounding(module)) : { passed: true, reason: '' };
   const executions: { [execution in Execution]?: { error: number; passed: boolean } } = {};
   let worst = noDifference;

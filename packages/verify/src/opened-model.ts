@@ -20,13 +20,17 @@ export class OpenedModel {
   readonly #initializers: ReadonlyMap<string, TensorProto>;
   readonly #values: ReadonlySet<string>;
 
+  readonly graph: GraphProto;
+
   private constructor(
     /** As it was given: for messages. */
     readonly path: string,
     file: ModelFile,
-    readonly graph: GraphProto,
+    readonly proto: ModelProto,
   ) {
     this.#file = file;
+    const graph = proto.graph!;
+    this.graph = graph;
     this.#initializers = new Map(graph.initializer.map((tensor) => [tensor.name ?? '', tensor]));
     this.#values = new Set([
       ...this.#initializers.keys(),
@@ -38,14 +42,14 @@ export class OpenedModel {
   /** @throws OnnxError: no ONNX model, or external data that are not where they should be */
   static async open(path: string): Promise<OpenedModel> {
     const file = await openModel(path);
-    const { graph } = file.model;
-    if (graph) return new OpenedModel(path, file, graph);
+    if (file.model.graph) return new OpenedModel(path, file, file.model);
     await file.close();
     throw new VerifyError('CANNOT_RUN', `${path} has no graph: there is nothing to compare`);
   }
 
-  get proto(): ModelProto {
-    return this.#file.model;
+  /** The same file with another graph, made of its parts. It is closed with this one. */
+  withModel(proto: ModelProto): OpenedModel {
+    return new OpenedModel(this.path, this.#file, proto);
   }
 
   /** Whether any node is one of the fused operators. */

@@ -63,6 +63,8 @@ export interface OutputFigure {
 /** Errors against the DoRA formula in float64, relative to the largest |value|; worst over all runs and executions. */
 export interface ModuleResult extends ModuleName {
   readonly type: ElementType;
+  /** `captured`: what the original graph gives the module; `generated`: normal floats, for a module inside a subgraph or function. */
+  readonly inputs: 'captured' | 'generated';
   /** Rows of x that the reference was computed for. */
   readonly rows: number;
   readonly errorOriginal: number;

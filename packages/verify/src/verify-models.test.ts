@@ -206,19 +206,19 @@ test('a module with base output that is computed elsewhere, and values that are 
   ]);
 });
 
-test('a module inside a branch is said to be judged with the whole only', async () => {
+test('a module inside a branch that cannot be taken out is said to be judged with the whole only', async () => {
   const path = write(branchModel());
   const inside = {
     ...module,
     path: 'inside',
-    scope: 'y/then_branch',
+    scope: 'If.then_branch',
     values: {
       ...module.values,
-      x: 'inner',
+      x: 'h',
       y: 'inner',
       magnitude: 'one',
       gain: 'one',
-      weight: 'one',
+      weight: 'h',
       loraA: 'one',
       loraB: 'one',
       bias: null,
@@ -227,7 +227,7 @@ test('a module inside a branch is said to be judged with the whole only', async 
   const result = await verifyModels(path, path, { modules: [inside] });
   expect(result.passed).toBe(true);
   expect(result.unchecked).toMatchObject([
-    { path: 'inside', reason: 'its value inner is inside a subgraph or function and cannot be captured' },
+    { path: 'inside', reason: 'its h is not stored, but computed or given, in If.then_branch' },
   ]);
 });
 

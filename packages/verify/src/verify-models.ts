@@ -95,6 +95,7 @@ async function compare(
     modules,
     executions,
     settings,
+    seed,
     onProgress: (step, fraction) => onProgress(step, 0.5 + 0.5 * fraction),
   });
   signal?.throwIfAborted();

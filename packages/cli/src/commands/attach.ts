@@ -252,14 +252,12 @@ async function verifyAgainst(
   const plain = written!.modules.filter(isFused) as readonly FusedModuleReport[];
   const gains = new Map(attached.map(({ values }) => [values.y, values.gain]));
   return verifyModels(reference, output, {
-    modules: plain
-      .filter(({ kind }) => kind === 'linear')
-      .map((module) => ({
-        ...module,
-        // How a runtime computes a quantized base is its own affair: what the adapter makes of the result is judged.
-        form: isQuantized(module) ? { base: 'adapted' } : module.form,
-        values: { ...module.values, gain: gains.get(module.values.y) ?? '' },
-      })),
+    modules: plain.map((module) => ({
+      ...module,
+      // How a runtime computes a quantized base is its own affair: what the adapter makes of the result is judged.
+      form: isQuantized(module) ? { base: 'adapted' } : module.form,
+      values: { ...module.values, gain: gains.get(module.values.y) ?? '' },
+    })),
     ...(common.signal && { signal: common.signal }),
     ...(dims && { dims }),
     onProgress: (step, fraction) => progress.update(`${name}: verifying`, fraction, step),

@@ -143,7 +143,7 @@ function reportOf(
   module: AttachModule,
   { layer, node, type, adapterType, values }: InsertedLayer,
 ): Omit<FusedModuleReport, keyof typeof NO_COST> {
-  const { weight, bias } = layer;
+  const { bias } = layer;
   const { outFeatures } = module;
   const inFeatures = layer.weightShape.reduce((product, dim) => product * dim, 1) / outFeatures;
   const output = node.output[0] ?? '';
@@ -164,7 +164,7 @@ function reportOf(
     weightShape: [outFeatures, inFeatures],
     bias: bias !== undefined,
     layouts: {
-      transW: weight.quantizedBy === undefined ? weight.transposed : weight.numbersTransposed,
+      transW: transposedForReport(layer),
       transA: 0,
       transB: 0,
     },
@@ -176,11 +176,18 @@ function reportOf(
       weight: values.weight ?? null,
       loraA: values.loraA,
       loraB: values.loraB,
+      ...(values.lora !== undefined && { lora: values.lora }),
       magnitude: values.magnitude ?? null,
       bias: bias?.value ?? null,
       gain: values.gain ?? '',
     },
   };
+}
+
+/** Whether W is stored as [in, out]: an embedding's `in` is its vocabulary, which its table has in rows. */
+function transposedForReport({ kind, weight }: BaseLayer): 0 | 1 {
+  const transposed = weight.quantizedBy === undefined ? weight.transposed : weight.numbersTransposed;
+  return kind === 'embedding' ? ((1 - transposed) as 0 | 1) : transposed;
 }
 
 /** How the exporter had written a layer. */

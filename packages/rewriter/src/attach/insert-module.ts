@@ -33,6 +33,8 @@ export interface InsertedLayer {
     /** The layer's own result, where it is a value of the graph; else the module's. */
     readonly base: string;
     readonly weight: string | undefined;
+    /** The adapter's result, where it is a value of the graph. */
+    readonly lora: string | undefined;
   };
 }
 
@@ -70,13 +72,13 @@ export async function insertModule(
     const parts: InsertParts = { context, module, layer, type, adapterType, values: common };
     const described = { layer, type, adapterType };
     if (form === 'reference') {
-      const { node, base, weight } = insertReference(parts, common.magnitude);
-      return { ...described, node, values: { ...common, base, weight } };
+      const { node, ...values } = insertReference(parts, common.magnitude);
+      return { ...described, node, values: { ...common, ...values } };
     }
     const asLinear = form === 'linear' && layer.kind === 'linear' && layer.weight.quantizedBy === undefined;
     const node = asLinear ? insertLinear(parts) : insertCompose(parts);
-    const base = (asLinear ? node.output[0] : node.input[0]) ?? '';
-    return { ...described, node, values: { ...common, base, weight: layer.weight.value } };
+    const [base = '', lora] = asLinear ? [node.output[0]] : node.input;
+    return { ...described, node, values: { ...common, base, lora, weight: layer.weight.value } };
   });
   return { inserted, gain };
 }

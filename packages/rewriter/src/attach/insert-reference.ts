@@ -17,6 +17,8 @@ export interface InsertedReference {
   /** The layer's own result, with its bias. */
   readonly base: string;
   readonly weight: string;
+  /** The adapter's result. */
+  readonly lora: string;
 }
 
 /**
@@ -47,7 +49,7 @@ export function insertReference(parts: InsertParts, magnitude: string | undefine
   node.metadataProps = makeEntries(
     Object.fromEntries(place.node.metadataProps.map(({ key = '', value = '' }) => [key, value])),
   );
-  return { node, base, weight: weight.value };
+  return { node, base, lora, weight: weight.value };
 }
 
 /** W as numbers in the graph. */

@@ -188,11 +188,12 @@ test('errors of zero and errors that are no number are drawn, not dropped', () =
 test('a module that could not be judged by itself says so in its row', () => {
   const inBranch = fused('layers.0.o_proj', { scope: 'If_3.then_branch' });
   const details = {
-    ...verification([errors('layers.0.q_proj', 1e-6, 1e-6)]),
+    ...verification([{ ...errors('layers.0.q_proj', 1e-6, 1e-6), inputs: 'generated' as const }]),
     unchecked: [{ path: inBranch.path, adapter: 'default', scope: inBranch.scope, reason: 'it is in an If' }],
   };
   const words = text(reportPage(report([fused('layers.0.q_proj'), inBranch], details)));
   expect(words).toMatch(/o_proj linear 8 2 .* not by itself fused Judged with the whole model only: it is in an If/);
+  expect(words).toContain('Those of 1 module inside subgraphs and functions were generated.');
 });
 
 test('448 modules: several rows of the chart that break between layers, a fold a layer, open where something is wrong', () => {

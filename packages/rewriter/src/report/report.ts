@@ -141,7 +141,7 @@ export interface FusedValues {
   readonly weight: string | null;
   readonly loraA: string;
   readonly loraB: string;
-  /** The adapter's result B·A·x, before it is scaled; absent where the export had only the base layer. */
+  /** The adapter's result B·A·x, before it is scaled; absent where one operator computes both it and the base. */
   readonly lora?: string;
   readonly magnitude: string | null;
   readonly bias: string | null;

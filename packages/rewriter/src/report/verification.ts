@@ -9,6 +9,8 @@ export interface DetailedVerification extends ReportVerification {
   readonly outputs: readonly (ReportVerification['outputs'][number] & { readonly reason?: string })[];
   readonly modules: readonly (ReportVerification['modules'][number] & {
     readonly scope?: string;
+    /** `generated`: not what the original graph gives the module. */
+    readonly inputs?: 'captured' | 'generated';
     /** The largest error that the rule allows, on the scale of the errors. */
     readonly limit?: number;
     readonly reason?: string;

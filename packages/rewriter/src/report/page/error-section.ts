@@ -4,6 +4,7 @@ import type { ModuleReport } from '../report.js';
 import type { Findings, ModuleErrors } from '../verification.js';
 import { type DrawnModule, errorChart } from './error-chart.js';
 import { type ErrorScale, errorScale } from './error-scale.js';
+import { plural } from './figures.js';
 import { html, type Markup } from './markup.js';
 
 export function errorSection(
@@ -16,9 +17,10 @@ export function errorSection(
     return figures ? [drawnModule(module, index, figures)] : [];
   });
   if (columns.length === 0) return false;
+  const generated = [...errors.values()].filter(({ inputs }) => inputs === 'generated').length;
   return html`<section>
 <h2>How close each module is to DoRA</h2>
-<p class="intro">The largest error of a module’s output against the DoRA formula in float64, relative to the largest value. Lower is closer. Inputs are those that the original graph gives the module.</p>
+<p class="intro">The largest error of a module’s output against the DoRA formula in float64, relative to the largest value. Lower is closer. Inputs are those that the original graph gives the module.${generated > 0 && ` Those of ${plural(generated, 'module')} inside subgraphs and functions were generated.`}</p>
 <div class="legend"><span><i></i>original</span><span><i class="rewritten"></i>rewritten</span>${columns.some(({ limit }) => limit !== undefined) && html`<span><i class="limit"></i>limit: twice the original’s error, and one rounding</span>`}</div>
 <div class="scroll" tabindex="0" role="group" aria-label="Chart of errors">${errorChart(columns, scale)}</div>
 </section>`;

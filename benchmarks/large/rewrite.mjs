@@ -1,5 +1,6 @@
-// `node benchmarks/large/rewrite.mjs FOLDER`: rewrites both graphs of a 32B-shaped export (export.py), with the norms left
-// in the graph, and proves by strace that no weight is read. Writes benchmarks/results/large-export.json.
+// `node benchmarks/large/rewrite.mjs FOLDER [PREFIX...]`: rewrites both graphs of a 32B-shaped export (export.py), with the
+// norms left in the graph, started by PREFIX (`chrt -f 10` where the machine has other work), and proves by strace that no
+// weight is read. Writes benchmarks/results/large-export.json.
 import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -11,7 +12,8 @@ const DATA = 'model.onnx_data';
 const READING =
   'open,openat,openat2,read,pread64,readv,preadv,preadv2,mmap,sendfile,splice,copy_file_range,io_uring_setup';
 
-const folder = resolve(process.argv[2] ?? '.');
+const [given = '.', ...prefix] = process.argv.slice(2);
+const folder = resolve(given);
 const data = statSync(join(folder, DATA));
 writeResult('large-export', 'node benchmarks/large/rewrite.mjs FOLDER', {
   description: `Qwen3-32B's shape, bfloat16, rank 384, by \`ort-dora rewrite --scale runtime\`; median of ${RUNS} runs`,
@@ -23,7 +25,7 @@ function graph(file, metadata) {
   const model = join(folder, file);
   const out = join(folder, `rewritten-${file}`);
   const command = [process.execPath, cli, 'rewrite', model, out, '--scale', 'runtime', '--json'];
-  const runs = Array.from({ length: RUNS }, () => succeeded(measured(command)));
+  const runs = Array.from({ length: RUNS }, () => succeeded(measured([...prefix, ...command])));
   const { modules } = JSON.parse(runs[0].output);
   const made = statSync(out).size;
   const callsOnData = tracedCalls(command);

@@ -1,15 +1,6 @@
 /** The command line: which commands there are, and how a run of one ends. */
 
 import { Command, CommanderError } from 'commander';
-import { registerAttach } from './commands/attach.js';
-import { registerDoctor } from './commands/doctor.js';
-import { registerExtract } from './commands/extract.js';
-import { registerInspect } from './commands/inspect.js';
-import { registerMerge } from './commands/merge.js';
-import { registerOpsLibrary } from './commands/ops-library.js';
-import { registerRewrite } from './commands/rewrite.js';
-import { registerServe } from './commands/serve.js';
-import { registerVerify } from './commands/verify.js';
 import { CommandError, describeError, exitCode, singleLine } from './errors.js';
 import type { Surroundings } from './terminal.js';
 import { version } from './version.js';
@@ -17,17 +8,18 @@ import { version } from './version.js';
 /** Adds a command to the program. Its action throws, or ends normally: done. */
 export type Register = (program: Command, surroundings: Surroundings) => void;
 
-const commands: readonly Register[] = [
-  registerInspect,
-  registerRewrite,
-  registerVerify,
-  registerAttach,
-  registerExtract,
-  registerMerge,
-  registerServe,
-  registerDoctor,
-  registerOpsLibrary,
-];
+/** In the order of the help. A run loads its own command alone: what the server is made of would cost a rewrite 20 MB. */
+const commands: Readonly<Record<string, () => Promise<Register>>> = {
+  inspect: async () => (await import('./commands/inspect.js')).registerInspect,
+  rewrite: async () => (await import('./commands/rewrite.js')).registerRewrite,
+  verify: async () => (await import('./commands/verify.js')).registerVerify,
+  attach: async () => (await import('./commands/attach.js')).registerAttach,
+  extract: async () => (await import('./commands/extract.js')).registerExtract,
+  merge: async () => (await import('./commands/merge.js')).registerMerge,
+  serve: async () => (await import('./commands/serve.js')).registerServe,
+  doctor: async () => (await import('./commands/doctor.js')).registerDoctor,
+  'ops-library': async () => (await import('./commands/ops-library.js')).registerOpsLibrary,
+};
 
 /**
  * Runs one command line and returns its exit code (errors.ts lists them).
@@ -38,7 +30,8 @@ export async function run(argv: readonly string[], surroundings: Surroundings): 
   const { stderr, signal } = surroundings;
   const complain = (message: string) => stderr.write(`ort-dora: ${message}\n`);
   try {
-    await createProgram(surroundings).parseAsync(argv, { from: 'user' });
+    const program = await createProgram(argv[0], surroundings);
+    await program.parseAsync(argv, { from: 'user' });
     return exitCode.done;
   } catch (error) {
     if (error instanceof CommanderError) return endOfParsing(error, complain);
@@ -52,7 +45,8 @@ export async function run(argv: readonly string[], surroundings: Surroundings): 
   }
 }
 
-function createProgram(surroundings: Surroundings): Command {
+/** @param wanted the command that is loaded; where it is none, for help and messages, all are */
+async function createProgram(wanted: string | undefined, surroundings: Surroundings): Promise<Command> {
   const { stdout, stderr } = surroundings;
   const program = new Command('ort-dora')
     .description('Rewrite, verify and serve ONNX exports of DoRA-adapted models.')
@@ -69,7 +63,8 @@ function createProgram(surroundings: Surroundings): Command {
       'after',
       '\nExit codes: 0 done; 1 bad input or failed work; 2 bad usage; 3 too few modules fused, or not equal.',
     );
-  for (const register of commands) register(program, surroundings);
+  const names = wanted !== undefined && Object.hasOwn(commands, wanted) ? [wanted] : Object.keys(commands);
+  for (const name of names) (await commands[name]!())(program, surroundings);
   return program;
 }
 

@@ -63,5 +63,7 @@ export class Places<T extends object> {
 }
 
 function placesOf<T>(items: readonly T[]): Map<T, number> {
-  return new Map(items.map((item, index) => [item, index]));
+  const places = new Map<T, number>();
+  for (let index = 0; index < items.length; index++) places.set(items[index]!, index);
+  return places;
 }

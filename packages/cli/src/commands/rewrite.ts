@@ -16,6 +16,7 @@ import { jsonOption, type OutputOptions, printResult } from '../output.js';
 import { type ModelPlace, writeSet } from '../output-folder.js';
 import type { Register } from '../program.js';
 import { modelBytes, moduleGraphs, writeReports } from '../report-files.js';
+import { keepHeapSmall } from '../small-heap.js';
 import { count } from '../table.js';
 import { type Progress, painter, type Surroundings, startProgress } from '../terminal.js';
 
@@ -57,6 +58,7 @@ async function rewrite(
   options: RewriteCommandOptions,
   surroundings: Surroundings,
 ): Promise<void> {
+  keepHeapSmall();
   const { stdout, stderr } = surroundings;
   const set = await findModels(model);
   const progress = startProgress(stderr);

@@ -1,9 +1,10 @@
 // Adapters written back from models: A and B bit for bit, m within two units in the last place, the config as attached.
 import { createHash } from 'node:crypto';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type AdapterModule, type AdapterTensor, openAdapter } from '@ort-dora/adapters';
+import { decodeModel, encodeModel, makeValueInfo } from '@ort-dora/onnx';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { attachAdapter, attachBank, extractAdapter, rewriteModel } from '../src/index.js';
 import { toFloat64 } from '../src/tensors/elements.js';
@@ -107,6 +108,28 @@ describe('what was exported', () => {
     }
     expect(found.warnings).toEqual([]);
   });
+
+  it.each(['c01b', 'c05', 'c14b', 'm13'])(
+    'sample %s, its adapter as inputs of the graph with default values',
+    async (name) => {
+      const { path } = sample(name);
+      const [plain, folder] = [fresh(), fresh()];
+      await extractAdapter([path], plain);
+      const model = decodeModel(new Uint8Array(readFileSync(path)));
+      const graph = model.graph!;
+      const adapters = graph.initializer.filter((tensor) => tensor.name!.includes('.lora_'));
+      for (const { name: input, dataType, dims } of adapters) {
+        graph.input.push(makeValueInfo(input!, dataType!, dims.map(Number)));
+      }
+      const input = `${folder}.onnx`;
+      writeFileSync(input, encodeModel(model));
+      const report = await extractAdapter([input], folder);
+      const taken = report.modules.flatMap(({ defaults }) => defaults);
+      expect(taken.length).toBeGreaterThan(0);
+      expect(taken.every((each) => adapters.some((tensor) => tensor.name === each))).toBe(true);
+      await expectSameAdapter(folder, plain);
+    },
+  );
 
   it.each(['c01b', 'c05', 'c08', 'c10', 'c14b', 'm10b', 'm13'])('sample %s', async (name) => {
     const { path, meta } = sample(name);

@@ -66,11 +66,17 @@ const columns: readonly Column<ExtractedModule>[] = [
 ];
 
 function notes({ config, modules }: ExtractReport): readonly string[] {
+  const defaults = modules.filter((module) => module.defaults.length > 0);
   const recomputed = modules.filter(({ magnitude }) => magnitude === 'recomputed').length;
   return [
     config === 'attached'
       ? 'adapter_config.json is the one that was attached'
       : 'adapter_config.json was reconstructed from the model: ranks, alphas and target modules; it names no base model',
+    ...(defaults.length > 0
+      ? [
+          `the adapter of ${count(defaults.length, 'module')} is an input of the graph: its default values were taken (${defaults[0]!.defaults[0]}, …)`,
+        ]
+      : []),
     ...(recomputed > 0
       ? [`m of ${count(recomputed, 'module')} was recomputed from g, and may differ in the last two places of its type`]
       : []),

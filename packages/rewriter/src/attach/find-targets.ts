@@ -112,7 +112,7 @@ async function findTarget(
       return problem('adapted', 'adapted in this model already: attach to the export of the base', []);
     }
     const packed = packedInto(wanted, byLeaf);
-    if (packed !== undefined) return problem('missing', PACKED_REASON, [packed]);
+    if (packed !== undefined) return problem('missing', packed.reason, [packed.layer]);
     return problem('missing', missingReason(target, sameLeaf), closest(sameLeaf, wanted));
   }
   const { fit, named } = fitting;
@@ -162,7 +162,7 @@ function bestFitting(
   return undefined;
 }
 
-/** Layers that onnxruntime-genai multiplies together, and what it calls them then. */
+/** Layers that exports multiply together, and what they call them then. */
 const PACKED: ReadonlyMap<string, string> = new Map([
   ['q_proj', 'qkv_proj'],
   ['k_proj', 'qkv_proj'],
@@ -171,14 +171,23 @@ const PACKED: ReadonlyMap<string, string> = new Map([
   ['up_proj', 'gate_up_proj'],
 ]);
 
-const PACKED_REASON =
-  'packed with its neighbours into one product; build the export without that (onnxruntime-genai: disable_qkv_fusion=true)';
+/** What to do about a product that packs several layers. */
+const UNPACK: Readonly<Record<string, string>> = {
+  qkv_proj:
+    "build the export with each by itself (onnxruntime-genai's builder: --extra_options disable_qkv_fusion=true)",
+  gate_up_proj: 'an adapter of the packed layer, or an export with each by itself, is needed',
+};
 
-function packedInto(wanted: readonly string[], byLeaf: NamedLayers['byLeaf']): BaseLayer | undefined {
+function packedInto(
+  wanted: readonly string[],
+  byLeaf: NamedLayers['byLeaf'],
+): { readonly layer: BaseLayer; readonly reason: string } | undefined {
   const leaf = PACKED.get(wanted.at(-1) ?? '');
   if (leaf === undefined) return undefined;
   const together = [...wanted.slice(0, -1), leaf];
-  return byLeaf.get(leaf)?.find(({ name }) => fitOf(together, name.segments) !== undefined)?.layer;
+  const found = byLeaf.get(leaf)?.find(({ name }) => fitOf(together, name.segments) !== undefined);
+  const reason = `packed with its neighbours into one product ${leaf}; ${UNPACK[leaf]}`;
+  return found && { layer: found.layer, reason };
 }
 
 function missingReason({ kind }: Target, sameLeaf: readonly NamedLayer[]): string {

@@ -45,12 +45,15 @@ export interface ExtractedModule {
   readonly dtypes: { readonly adapter: string; readonly magnitude: string | null };
   /** `stored`: the model has m itself; `recomputed`: g·‖W + s·B·A‖; null without DoRA. */
   readonly magnitude: 'stored' | 'recomputed' | null;
+  /** Inputs of the graph whose default values were taken as the adapter's: what a run is given instead is not known here. */
+  readonly defaults: readonly string[];
 }
 
 /**
  * Writes the adapter of a model back as a PEFT folder. The model, in one file or several, is one that was rewritten or
  * attached to, or an original export, whose DoRA is found first. A and B are those of the model, bit for bit; m is the
- * model's own where it has it, else g·‖W + s·B·A‖. The config is the attached one, or made from the modules.
+ * model's own where it has it, else g·‖W + s·B·A‖. Where they are graph inputs with default values, those are the adapter, and the
+ * report says so. The config is the attached one, or made from the modules.
  *
  * @throws RewriteError `extract` for models without an adapter, with several, or with one that cannot be read back;
  * OnnxError for bad files; AdapterError `exists`, `io`, and for modules that do not fit the attached config
@@ -64,6 +67,7 @@ export async function extractAdapter(
   const files: ModelFile[] = [];
   try {
     const modules: FusedModule[] = [];
+    const defaults = new Map<FusedModule, readonly string[]>();
     const configs = new Set<string>();
     for (const input of inputs) {
       signal?.throwIfAborted();
@@ -72,7 +76,14 @@ export async function extractAdapter(
       files.push(file);
       const attached = readProvenance(file.model)?.adapterConfig;
       if (attached !== undefined) configs.add(attached);
-      modules.push(...(await modulesOf(file, signal)));
+      const overridable = takeDefaults(file);
+      for (const module of await modulesOf(file, signal)) {
+        modules.push(module);
+        defaults.set(
+          module,
+          adapterTensors(module).filter((name) => overridable.has(name)),
+        );
+      }
     }
     const wanted = await uniqueModules(ofOneAdapter(modules, options.adapter));
     if (wanted.length === 0) {
@@ -88,7 +99,7 @@ export async function extractAdapter(
       onProgress?.({ stage: 'extract', path: module.path, done: index, total: wanted.length });
       const content = await moduleContents(module, { useDora, compute, ...(signal && { signal }) });
       contents.push(content);
-      reports.push(reportOf(module, content));
+      reports.push({ ...reportOf(module, content), defaults: defaults.get(module) ?? [] });
     }
     const config = attached ?? reconstructConfig(wanted, { useDora });
     await writeAdapter(folder, { config, modules: contents }, signal ? { signal } : {});
@@ -104,6 +115,19 @@ export async function extractAdapter(
     for (const file of files) await file.close();
   }
 }
+
+/** Makes initializers that runs may replace constants of the opened model, which is written nowhere; returns their names. */
+function takeDefaults({ model }: ModelFile): ReadonlySet<string> {
+  const { graph } = model;
+  if (graph === undefined) return new Set();
+  const stored = new Set(graph.initializer.map(({ name }) => name));
+  const overridable = graph.input.filter(({ name }) => stored.has(name)).map(({ name = '' }) => name);
+  graph.input = graph.input.filter(({ name }) => !stored.has(name));
+  return new Set(overridable);
+}
+
+const adapterTensors = ({ loraA, loraB, gain }: FusedModule): string[] =>
+  [loraA.tensor, loraB.tensor, gain.kind === 'stored' ? gain.tensor : gain.magnitude].map(({ name }) => name);
 
 async function modulesOf(file: ModelFile, signal: AbortSignal | undefined): Promise<readonly FusedModule[]> {
   const { model } = file;
@@ -169,7 +193,10 @@ async function isSame(one: FusedModule, other: FusedModule): Promise<boolean> {
   return one.loraA.transposed === other.loraA.transposed && one.loraB.transposed === other.loraB.transposed;
 }
 
-function reportOf({ path, kind, rank, scaling, gain }: FusedModule, content: ModuleContents): ExtractedModule {
+function reportOf(
+  { path, kind, rank, scaling, gain }: FusedModule,
+  content: ModuleContents,
+): Omit<ExtractedModule, 'defaults'> {
   const { loraA, magnitude } = content;
   const source = gain.kind === 'computed' ? 'stored' : 'recomputed';
   return {

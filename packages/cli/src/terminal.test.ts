@@ -23,6 +23,18 @@ test('off a terminal, progress is one plain line for each new thing', () => {
   expect(out.text()).toBe('fusing a\nfusing b c\n');
 });
 
+test('off a terminal, what takes long says how fast it goes every ten seconds', () => {
+  const out = sink(false);
+  let seconds = 0;
+  const progress = startProgress(out, () => 1000 * seconds);
+  for (; seconds < 25; seconds++)
+    progress.update('norms of 9 modules', seconds / 25, `layer ${seconds}`, `${seconds} MB/s`);
+  progress.update('writing');
+  expect(out.text()).toBe(
+    'norms of 9 modules\nnorms of 9 modules: 40 %, 10 MB/s\nnorms of 9 modules: 80 %, 20 MB/s\nwriting\n',
+  );
+});
+
 test('on a terminal, progress is a bar redrawn in place and taken away at the end', () => {
   const out = sink(true);
   const progress = startProgress(out);

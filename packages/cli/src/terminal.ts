@@ -33,35 +33,42 @@ export function painter(sink: Sink): (style: Style, text: string) => string {
 /** Progress of one piece of work. */
 export interface Progress {
   /**
-   * What is being done now, how far it is (0 to 1) and which part of it is in hand, where that is known. The part is shown
-   * on a terminal only: in a log it would be a line for each.
+   * What is being done now, how far it is (0 to 1), which part of it is in hand and how fast it goes, where that is known.
+   * The part is shown on a terminal only, in a log it would be a line for each; the pace there every ten seconds.
    */
-  update(what: string, fraction?: number, part?: string): void;
+  update(what: string, fraction?: number, part?: string, pace?: string): void;
   /** Takes the bar away, so that what is written next stands on a line of its own. */
   end(): void;
 }
 
 const barWidth = 24;
 
-/** A bar that is redrawn in place on a terminal; elsewhere one line for each new thing that is being done. */
-export function startProgress(sink: Sink): Progress {
+const paceMilliseconds = 10_000;
+
+/** A bar that is redrawn in place on a terminal; elsewhere one line for each new thing that is being done, and its pace. */
+export function startProgress(sink: Sink, now: () => number = () => performance.now()): Progress {
   if (!isFancy(sink)) {
     let last = '';
+    let written = 0;
     return {
-      update(what) {
-        if (what !== last) sink.write(`${singleLine(what)}\n`);
+      update(what, fraction, _, pace) {
+        const isNew = what !== last;
+        if (!isNew && (pace === undefined || now() - written < paceMilliseconds)) return;
+        const percent = fraction === undefined ? '' : `${Math.floor(100 * fraction)} %, `;
+        sink.write(`${singleLine(isNew || pace === undefined ? what : `${what}: ${percent}${pace}`)}\n`);
         last = what;
+        written = now();
       },
       end() {},
     };
   }
   let drawn = false;
   return {
-    update(what, fraction, part) {
+    update(what, fraction, part, pace) {
       const filled = Math.round(Math.min(1, Math.max(0, fraction ?? 0)) * barWidth);
       const bar = fraction === undefined ? '' : `${'━'.repeat(filled)}${'─'.repeat(barWidth - filled)} `;
       const room = Math.max(20, (sink.columns ?? 80) - bar.length - 1);
-      sink.write(`\r\u001b[2K${bar}${singleLine(part === undefined ? what : `${what} ${part}`).slice(0, room)}`);
+      sink.write(`\r\u001b[2K${bar}${singleLine([what, pace, part].filter(Boolean).join(' ')).slice(0, room)}`);
       drawn = true;
     },
     end() {

@@ -10,7 +10,7 @@ import { rewriteModel } from '@ort-dora/rewriter';
 import { createSession, type Session, type TensorData } from '@ort-dora/runtime';
 import { readNpzFile } from '@ort-dora/verify';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { computeNorm } from '../src/norm-compute.js';
+import { computeNorm } from '../src/weights/norm-compute.js';
 
 const FAMILIES = fileURLToPath(new URL('../../../models/fixtures/families/', import.meta.url));
 const STEPS = 4;

@@ -166,11 +166,16 @@ export class ExternalFiles {
     }
   }
 
-  /** `length` bytes from `offset` of the file at `location`, into a new buffer. */
-  async read(location: string, offset: number, length: number): Promise<Uint8Array> {
+  /** `length` bytes from `offset` of the file at `location`, at the start of `into`, or in a new buffer. */
+  async read(
+    location: string,
+    offset: number,
+    length: number,
+    into: Uint8Array = new Uint8Array(length),
+  ): Promise<Uint8Array> {
     const { handle, size } = await this.#handle(location);
     checkRange({ location, offset, length }, size);
-    const bytes = new Uint8Array(length);
+    const bytes = into.subarray(0, length);
     for (let done = 0; done < length; ) {
       const { bytesRead } = await handle.read(bytes, done, Math.min(length - done, 2 ** 30), offset + done);
       if (bytesRead === 0) {

@@ -27,6 +27,8 @@ export interface TensorElements {
 export interface ByteRange {
   readonly offset?: number;
   readonly length?: number;
+  /** Where bytes that are not in memory yet may be put: at least as long, and the result is then its start. */
+  readonly into?: Uint8Array;
 }
 
 const MAX_FILE_BYTES = 2 ** 31 - 1;
@@ -87,7 +89,10 @@ export class ModelFile {
     }
     if (storage !== 'external') return inlineBytes(tensor).subarray(offset, offset + length);
     const place = externalLocation(tensor);
-    return this.#external.read(place.location, place.offset + offset, length);
+    if (range.into !== undefined && range.into.length < length) {
+      throw new RangeError(`tensor '${name}': ${length} bytes do not fit into ${range.into.length}`);
+    }
+    return this.#external.read(place.location, place.offset + offset, length, range.into);
   }
 
   /** All elements of a tensor. */

@@ -62,8 +62,9 @@ export {
   type UnmergedModuleReport,
 } from './merge/merge-report.js';
 export type { RoundingError } from './merge/merged-weight.js';
-export { denseNorm } from './norm/dense.js';
-export type { NormCompute, NormRequest } from './norm/norm.js';
+export { denseNorm, denseNorms } from './norm/dense.js';
+export { type NormCompute, type NormRequest, normOf } from './norm/norm.js';
+export type { NormProgress } from './norm/pending-gains.js';
 export { reportPage } from './report/html.js';
 export { type ModuleGraph, readModuleGraphs } from './report/module-graph/module-graphs.js';
 export type { PageContext } from './report/page/frame.js';

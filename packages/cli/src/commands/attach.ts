@@ -20,13 +20,13 @@ import { CommandError } from '../errors.js';
 import { type FormOptions, formOption, targetOption, typedForm } from '../form-options.js';
 import { displayName, findModels, type ModelSet } from '../models.js';
 import { moduleSummary, moduleTable } from '../module-table.js';
-import { computeNorm } from '../norm-compute.js';
 import { jsonOption, type OutputOptions, printResult } from '../output.js';
 import { writeSet } from '../output-folder.js';
 import type { Register } from '../program.js';
 import { modelBytes, moduleGraphs, writeReports } from '../report-files.js';
 import { count } from '../table.js';
 import { type Progress, painter, type Surroundings, startProgress } from '../terminal.js';
+import { computeNorm } from '../weights/norm-compute.js';
 
 interface AttachCommandOptions extends OutputOptions, DimOptions, FormOptions {
   readonly report?: string;

@@ -2,11 +2,11 @@
 
 import { type ExtractedModule, type ExtractReport, extractAdapter } from '@ort-dora/rewriter';
 import { findModels } from '../models.js';
-import { computeNorm } from '../norm-compute.js';
 import { jsonOption, type OutputOptions, printResult } from '../output.js';
 import type { Register } from '../program.js';
 import { type Column, count, table } from '../table.js';
 import { painter, type Surroundings, startProgress } from '../terminal.js';
+import { computeNorm } from '../weights/norm-compute.js';
 
 interface ExtractCommandOptions extends OutputOptions {
   readonly adapter?: string;

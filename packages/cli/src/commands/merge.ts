@@ -6,13 +6,13 @@ import { commandLine } from '../command-line.js';
 import { parseCount } from '../count-argument.js';
 import { CommandError } from '../errors.js';
 import { displayName, findModels, type ModelSet } from '../models.js';
-import { computeNorm } from '../norm-compute.js';
 import { jsonOption, type OutputOptions, printResult } from '../output.js';
 import { type ModelPlace, writeSet } from '../output-folder.js';
 import type { Register } from '../program.js';
 import { modelBytes, writeReportFiles } from '../report-files.js';
 import { bytes, type Column, count, table } from '../table.js';
 import { type Progress, painter, type Surroundings, startProgress } from '../terminal.js';
+import { computeNorm } from '../weights/norm-compute.js';
 
 interface MergeCommandOptions extends OutputOptions {
   readonly report?: string;

@@ -11,14 +11,15 @@ import { CommandError } from '../errors.js';
 import { type FormOptions, formOption, targetOption, typedForm } from '../form-options.js';
 import { displayName, findModels, type ModelSet } from '../models.js';
 import { moduleSummary, moduleTable } from '../module-table.js';
-import { computeNorm } from '../norm-compute.js';
 import { jsonOption, type OutputOptions, printResult } from '../output.js';
 import { type ModelPlace, writeSet } from '../output-folder.js';
+import { Pace } from '../pace.js';
 import type { Register } from '../program.js';
 import { modelBytes, moduleGraphs, writeReports } from '../report-files.js';
 import { keepHeapSmall } from '../small-heap.js';
 import { count } from '../table.js';
 import { type Progress, painter, type Surroundings, startProgress } from '../terminal.js';
+import { computeNorm } from '../weights/norm-compute.js';
 
 interface RewriteCommandOptions extends OutputOptions, DimOptions, FormOptions {
   readonly report?: string;
@@ -124,6 +125,7 @@ function rewriteOptions(
   signal: AbortSignal,
 ): RewriteOptions {
   const { scale, form, target, compact = false } = options;
+  let pace: Pace | undefined;
   return {
     scale,
     form,
@@ -141,6 +143,16 @@ function rewriteOptions(
             event.done / event.total,
             event.path,
           );
+        case 'norm': {
+          const { done, total, doneBytes, totalBytes, path } = event;
+          pace ??= new Pace();
+          return progress.update(
+            `${name}: computing the norms of ${count(total, 'module')}`,
+            doneBytes / totalBytes,
+            path && `${done + 1}: ${path}`,
+            pace.describe(doneBytes, totalBytes),
+          );
+        }
         case 'write':
           return progress.update(`${name}: writing`);
       }

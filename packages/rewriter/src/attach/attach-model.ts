@@ -3,7 +3,7 @@
 import { basename } from 'node:path';
 import type { Adapter, AdapterModule } from '@ort-dora/adapters';
 import { type ModelFile, openModel } from '@ort-dora/onnx';
-import { denseNorm } from '../norm/dense.js';
+import { denseNorms } from '../norm/dense.js';
 import type { NormCompute } from '../norm/norm.js';
 import { REPORT_SCHEMA_VERSION, type RewriteReport } from '../report/report.js';
 import { RewriteError } from '../rewrite/error.js';
@@ -34,7 +34,7 @@ export interface AttachOptions {
   readonly target?: 'auto' | 'cuda' | 'cpu';
   /** As in `RewriteOptions`. */
   readonly compact?: boolean;
-  /** Computes g. Default: {@link denseNorm}, in float64 and slow. */
+  /** Computes g. Default: {@link denseNorms}, in float64 and slow. */
   readonly compute?: NormCompute;
   readonly onProgress?: (progress: AttachProgress) => void;
   readonly signal?: AbortSignal;
@@ -132,7 +132,7 @@ async function attachToFile(
       : await attachToGraph(base, inGraphOrder(modules, byPath), {
           form,
           target,
-          compute: options.compute ?? denseNorm,
+          compute: options.compute ?? denseNorms,
           store,
           adapterConfig: adapter.config.text,
           onModule: (path) => onProgress?.({ stage: 'attach', file: name, path, done: done++, total: modules.length }),

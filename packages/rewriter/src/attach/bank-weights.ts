@@ -6,8 +6,8 @@ import { DORA_DOMAIN } from '../functions/function.js';
 import { matchScopes } from '../match/model-facts.js';
 import type { MatchScope } from '../match/scope.js';
 import { traceMatrix } from '../match/trace.js';
-import { denseNorm } from '../norm/dense.js';
-import type { NormCompute } from '../norm/norm.js';
+import { denseNorms } from '../norm/dense.js';
+import { type NormCompute, normOf } from '../norm/norm.js';
 import { RewriteError } from '../rewrite/error.js';
 import { readSmallTensors } from '../rewrite/rewrite-proto.js';
 import { fileTensors } from '../tensors/file.js';
@@ -27,12 +27,12 @@ export interface BankWeights extends AsyncDisposable {
 /**
  * Opens a model that `attachBank` wrote. Weights are read when a gain is computed; close it when all adapters are filled.
  *
- * @param compute default: {@link denseNorm}, in float64 and slow
+ * @param compute default: {@link denseNorms}, in float64 and slow
  * @throws OnnxError for a bad file; `gainOf` throws RewriteError `targets` for a module that the bank has no operator for
  */
 export async function openBankWeights(
   modelPath: string,
-  { compute = denseNorm, signal }: { readonly compute?: NormCompute; readonly signal?: AbortSignal } = {},
+  { compute = denseNorms, signal }: { readonly compute?: NormCompute; readonly signal?: AbortSignal } = {},
 ): Promise<BankWeights> {
   const file = await openModel(modelPath);
   const close = () => file.close();
@@ -51,7 +51,7 @@ export async function openBankWeights(
       if (request === undefined) {
         throw new RewriteError('targets', `${module.path}: ${modelPath} has no bank operator of that path`);
       }
-      return compute(request);
+      return normOf(compute, request);
     };
     return { gainOf, close, [Symbol.asyncDispose]: close };
   } catch (error) {

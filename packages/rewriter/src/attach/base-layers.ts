@@ -218,7 +218,7 @@ export function storedWeight(facts: MatchScope, trace: MatrixTrace, constant: Co
     dims: stored.dims,
     byteLength: stored.byteLength,
     type,
-    read: (start, end) => stored.read(start, end),
+    read: (start, end, into) => stored.read(start, end, into),
   };
   return matched({
     value,

@@ -2,6 +2,7 @@
 
 import { intAttribute, intsAttribute, type NodeProto } from '@ort-dora/onnx';
 import type { ChannelAxis, DoraComposeForm, DoraLinearForm, FloatType } from '../functions/form.js';
+import { normOf } from '../norm/norm.js';
 import { RewriteError } from '../rewrite/error.js';
 import { floatType } from '../tensors/elements.js';
 import { float32Tensor } from '../tensors/make.js';
@@ -149,10 +150,5 @@ export function refuseUnsupported(path: string, layer: BaseLayer): void {
 async function gainOf(context: InsertContext, module: AttachModule, layer: BaseLayer): Promise<Float32Array> {
   const request = normRequest(module, { ...layer.weight, kind: layer.kind }, context.signal);
   if (request === undefined) return new Float32Array(module.outFeatures).fill(1);
-  const gain = await context.compute(request);
-  if (gain.length === module.outFeatures) return gain;
-  throw new RewriteError(
-    'norm',
-    `${module.path}: the norm has ${gain.length} elements, W ${module.outFeatures} outputs`,
-  );
+  return normOf(context.compute, request);
 }

@@ -4,7 +4,7 @@ import { type ModelFile, ModelView, openModel } from '@ort-dora/onnx';
 import { readProvenance } from '../attach/provenance.js';
 import { findFused } from '../fused/find-fused.js';
 import type { FusedModule } from '../fused/fused-module.js';
-import { denseNorm } from '../norm/dense.js';
+import { denseNorms } from '../norm/dense.js';
 import type { NormCompute } from '../norm/norm.js';
 import { RewriteError } from '../rewrite/error.js';
 import { readSmallTensors, rewriteModelProto } from '../rewrite/rewrite-proto.js';
@@ -14,7 +14,7 @@ import { isPlainLora, moduleContents } from './module-contents.js';
 export interface ExtractOptions {
   /** The adapter to extract, where a model has several on one layer. */
   readonly adapter?: string;
-  /** Computes ‖W + s·B·A‖ where a model holds g but no m; best the one that computed g. Default: {@link denseNorm}. */
+  /** Computes ‖W + s·B·A‖ where a model holds g but no m; best the one that computed g. Default: {@link denseNorms}. */
   readonly compute?: NormCompute;
   readonly onProgress?: (progress: ExtractProgress) => void;
   readonly signal?: AbortSignal;
@@ -63,7 +63,7 @@ export async function extractAdapter(
   folder: string,
   options: ExtractOptions = {},
 ): Promise<ExtractReport> {
-  const { signal, onProgress, compute = denseNorm } = options;
+  const { signal, onProgress, compute = denseNorms } = options;
   const files: ModelFile[] = [];
   try {
     const modules: FusedModule[] = [];

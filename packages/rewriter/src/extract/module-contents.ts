@@ -42,7 +42,10 @@ export async function isPlainLora(modules: readonly FusedModule[]): Promise<bool
   return true;
 }
 
-const refuseToCompute: NormCompute = ({ path }) => Promise.reject(new Error(`${path} stores g`));
+// biome-ignore lint/correctness/useYield: nothing is ever asked of it
+const refuseToCompute: NormCompute = async function* ([request]) {
+  throw new Error(`${request?.path} stores g`);
+};
 
 /** A matrix in PEFT's own layout. */
 function asRows({ tensor, transposed }: FusedMatrix, dims: readonly number[]): TensorContents {

@@ -1,7 +1,6 @@
 /** g of a module that is read back from a model. */
 
-import type { NormCompute } from '../norm/norm.js';
-import { RewriteError } from '../rewrite/error.js';
+import { type NormCompute, normOf } from '../norm/norm.js';
 import { toFloat32 } from '../tensors/elements.js';
 import type { FloatTensor } from '../tensors/stored-tensor.js';
 import { baseWeight, type FusedModule } from './fused-module.js';
@@ -26,7 +25,7 @@ export async function ratioToNorm(
     ...tensor,
     dims: [tensor.dims[0] ?? 0, tensor.dims.slice(1).reduce((a, b) => a * b, 1)],
   });
-  const ratio = await compute({
+  return normOf(compute, {
     path,
     weight: flat(weight.tensor),
     loraA: flat(loraA.tensor),
@@ -41,8 +40,4 @@ export async function ratioToNorm(
     inFeatures,
     ...(signal && { signal }),
   });
-  if (ratio.length !== outFeatures) {
-    throw new RewriteError('norm', `${path}: the norm has ${ratio.length} elements, and the layer ${outFeatures} rows`);
-  }
-  return ratio;
 }

@@ -1,7 +1,7 @@
 import type { NodeProto, TensorProto } from '@ort-dora/onnx';
 import type { MatchResult } from '../match/result.js';
 import type { MatchScope } from '../match/scope.js';
-import type { NormCompute } from '../norm/norm.js';
+import type { PendingGains } from '../norm/pending-gains.js';
 import type { FusedModuleReport, ModuleKind } from '../report/report.js';
 import type { GraphEditor } from '../rewrite/editor.js';
 import type { RewriteSettings } from '../rewrite/settings.js';
@@ -50,8 +50,8 @@ export interface FusionContext {
 export interface RewriteContext extends FusionContext {
   readonly settings: RewriteSettings;
   readonly editor: GraphEditor;
-  /** Undefined in an inspection: g is then not computed, and nothing is written. */
-  readonly compute: NormCompute | undefined;
+  /** Takes what g is to be computed from. */
+  readonly gains: PendingGains;
   /** PEFT path and adapter name of the module. */
   readonly path: string;
   readonly adapter: string | undefined;

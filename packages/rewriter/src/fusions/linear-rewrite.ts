@@ -188,7 +188,7 @@ async function writeGain(context: RewriteContext, module: ProvenLinearModule, so
       name: `${path}/DoraScale${adapter === undefined ? '' : `/${adapter}`}`,
     });
   }
-  const values = source.scale === 'constant' ? await constantGain(source) : await computedGain(context, source.request);
+  const values = source.scale === 'constant' ? await constantGain(source) : context.gains.add(source.request);
   return editor.addConstant(module.output, float32Tensor(name, [values.length], values));
 }
 
@@ -198,13 +198,6 @@ async function constantGain({ gain, divisor }: GainSource & { scale: 'constant' 
   if (divisor === undefined) return values;
   const norm = toFloat32(await divisor.tensor.read(), divisor.type);
   return values.map((value, index) => value / norm[index]!);
-}
-
-/** In an inspection nothing is computed: zeros stand for g. */
-async function computedGain({ compute, path }: RewriteContext, request: NormRequest): Promise<Float32Array> {
-  const values = compute === undefined ? new Float32Array(request.outFeatures) : await compute(request);
-  if (values.length === request.outFeatures) return values;
-  throw new RewriteError('norm', `${path}: the norm has ${values.length} elements, W ${request.outFeatures} outputs`);
 }
 
 /** W, A, B and m as DoraScale takes them: the weights of convolutions as matrices with a row an output. */
@@ -247,7 +240,7 @@ function normRequest(context: RewriteContext, module: ProvenLinearModule): NormR
       dims: tensor.dims,
       byteLength: tensor.byteLength,
       type,
-      read: (start, end) => tensor.read(start, end),
+      read: (start, end, into) => tensor.read(start, end, into),
     };
   };
   const weight = stored(layer.weight.source) ?? dequantizedWeight(context, layer.weight.source);

@@ -5,7 +5,7 @@ import { forgetProvenance } from '../attach/provenance.js';
 import { findFused, type UnreadModule } from '../fused/find-fused.js';
 import { baseWeight, chainOf, type FusedModule } from '../fused/fused-module.js';
 import { gainOf } from '../fused/gain.js';
-import { denseNorm } from '../norm/dense.js';
+import { denseNorms } from '../norm/dense.js';
 import type { NormCompute } from '../norm/norm.js';
 import { countNodes, nodeReference, standardOpset } from '../rewrite/rewrite-graphs.js';
 import { refuseSameFile } from '../rewrite/rewrite-model.js';
@@ -25,7 +25,7 @@ import { MergedWeight } from './merged-weight.js';
 export interface MergeOptions {
   /** `true`: the output holds only weights that are still used, each once; else those of the input stay where they are. */
   readonly compact?: boolean;
-  /** Computes g where the graph does. Default: {@link denseNorm}. */
+  /** Computes g where the graph does. Default: {@link denseNorms}. */
   readonly compute?: NormCompute;
   readonly onProgress?: (progress: MergeProgress) => void;
   readonly signal?: AbortSignal;
@@ -51,7 +51,7 @@ export async function mergeModel(
   outputPath: string,
   options: MergeOptions = {},
 ): Promise<MergeReport> {
-  const { signal, onProgress, compact = false, compute = denseNorm } = options;
+  const { signal, onProgress, compact = false, compute = denseNorms } = options;
   await refuseSameFile(inputPath, outputPath);
   await using file = await openModel(inputPath);
   const { model } = file;

@@ -1,7 +1,7 @@
 import { toFloat64 } from '../tensors/elements.js';
 import { addProducts, readMatrix, transpose } from '../tensors/products.js';
 import type { FloatTensor } from '../tensors/stored-tensor.js';
-import type { NormRequest } from './norm.js';
+import type { NormCompute, NormRequest } from './norm.js';
 
 /** Bytes of W that are held at once. */
 const CHUNK_BYTES = 16 * 1024 * 1024;
@@ -22,6 +22,11 @@ export async function denseNorm(request: NormRequest): Promise<Float32Array> {
   const squares = request.transW === 0 ? await rowSquares(request, a, b) : await transposedRowSquares(request, a, b);
   return Float32Array.from(squares, (square, row) => m[row]! / Math.sqrt(square));
 }
+
+/** {@link denseNorm} of one module after another. */
+export const denseNorms: NormCompute = async function* (requests) {
+  for (const request of requests) yield await denseNorm(request);
+};
 
 /** W stored `[out, in]`: whole rows per chunk. */
 async function rowSquares(request: NormRequest, a: Float64Array, scaledB: Float64Array): Promise<Float64Array> {

@@ -1,4 +1,5 @@
 import type { NormCompute } from '../norm/norm.js';
+import type { NormProgress } from '../norm/pending-gains.js';
 import type { RewriteReport } from '../report/report.js';
 
 /** Options of `rewriteModel`; `inspectModel` takes those that decide what would be written. */
@@ -8,7 +9,7 @@ export interface RewriteOptions extends InspectOptions {
    * is, referenced in place from the same folder, else linked or copied.
    */
   readonly compact?: boolean;
-  /** Computes g of modules whose W, A, B and m are constants. Default: {@link denseNorm}, in float64 and slow. */
+  /** Computes g of modules whose W, A, B and m are constants. Default: {@link denseNorms}, in float64 and slow. */
   readonly compute?: NormCompute;
 }
 
@@ -27,6 +28,7 @@ export interface InspectOptions {
 export type RewriteProgress =
   | { readonly stage: 'search'; readonly scope: string }
   | { readonly stage: 'fuse'; readonly path: string; readonly done: number; readonly total: number }
+  | NormProgress
   | { readonly stage: 'write'; readonly file: string };
 
 /** What `rewriteModel` did. */

@@ -5,6 +5,7 @@ import { FUSIONS } from '../fusions/index.js';
 import { matchScopes, type SmallConstants } from '../match/model-facts.js';
 import type { MatchScope } from '../match/scope.js';
 import type { NormCompute } from '../norm/norm.js';
+import { PendingGains } from '../norm/pending-gains.js';
 import type { AlreadyFusedModuleReport, ModuleReport, NodeReference } from '../report/report.js';
 import type { StoredTensor } from '../tensors/stored-tensor.js';
 import { ScopeEditor } from './editor.js';
@@ -48,6 +49,7 @@ export async function rewriteGraphs(model: ModelProto, options: GraphRewriteOpti
   }
   const total = found.flatMap(({ items }) => items).filter(({ status }) => status === 'proven').length;
   const modules: ModuleReport[] = [];
+  const gains = new PendingGains();
   let done = 0;
   for (const { scope, facts, items } of found) {
     // Positions and names before any edit.
@@ -75,7 +77,7 @@ export async function rewriteGraphs(model: ModelProto, options: GraphRewriteOpti
       }
       options.onProgress?.({ stage: 'fuse', path: name.path, done, total });
       const position = order.get(item.module.root) ?? 0;
-      ofScope.push({ position, report: await fuse(facts, editor, item, name, options) });
+      ofScope.push({ position, report: await fuse(facts, editor, item, name, gains, options) });
       done++;
     }
     ofScope.sort((left, right) => left.position - right.position);
@@ -88,6 +90,7 @@ export async function rewriteGraphs(model: ModelProto, options: GraphRewriteOpti
   if (total > 0 && (model.irVersion ?? 0n) < BigInt(OVERLOAD_IR_VERSION)) {
     model.irVersion = BigInt(OVERLOAD_IR_VERSION);
   }
+  if (options.compute !== undefined) await gains.compute(options.compute, options.onProgress);
   return { modules, nodesBefore, nodesAfter: countNodes(view) };
 }
 
@@ -117,6 +120,7 @@ async function fuse(
   editor: ScopeEditor,
   { fusion, module }: ProvenModule,
   { path, adapter }: ModulePath,
+  gains: PendingGains,
   options: GraphRewriteOptions,
 ): Promise<ModuleReport> {
   const node = nodeReference(module.root);
@@ -127,7 +131,7 @@ async function fuse(
       moduleOf: () => undefined,
       settings: options.settings,
       editor,
-      compute: options.compute,
+      gains,
       path,
       adapter,
     },

@@ -1,6 +1,6 @@
 import { inlineBytes, isExternal, type ModelProto, type TensorProto, visitTensors } from '@ort-dora/onnx';
 import type { SmallConstants } from '../match/model-facts.js';
-import { denseNorm } from '../norm/dense.js';
+import { denseNorms } from '../norm/dense.js';
 import type { NormCompute } from '../norm/norm.js';
 import { type ModuleReport, REPORT_SCHEMA_VERSION, type RewriteReport } from '../report/report.js';
 import { isSmall, numbersOf } from '../tensors/numbers.js';
@@ -23,7 +23,7 @@ export async function rewriteModelProto(
   name: string,
   options: RewriteOptions = {},
 ): Promise<RewriteReport> {
-  return rewrite(model, tensors, name, 'rewrite', options.compute ?? denseNorm, options.compact ?? false, options);
+  return rewrite(model, tensors, name, 'rewrite', options.compute ?? denseNorms, options.compact ?? false, options);
 }
 
 /** As {@link rewriteModelProto}, without computing g: for the report alone. The model is of no use afterwards. */

@@ -12,7 +12,8 @@ export function fileTensors(file: ModelFile): (tensor: TensorProto) => StoredTen
       dataType: type.dataType,
       dims,
       byteLength,
-      read: (start = 0, end = byteLength) => file.readBytes(tensor, { offset: start, length: end - start }),
+      read: (start = 0, end = byteLength, into) =>
+        file.readBytes(tensor, { offset: start, length: end - start, ...(into && { into }) }),
     };
   };
 }

@@ -9,8 +9,11 @@ export interface StoredTensor {
   /** Shape as stored. */
   readonly dims: readonly number[];
   readonly byteLength: number;
-  /** Bytes `[start, end)` of the little-endian elements; all of them by default. */
-  read(start?: number, end?: number): Promise<Uint8Array>;
+  /**
+   * Bytes `[start, end)` of the little-endian elements; all of them by default. `into` is memory that may be used for them,
+   * at least as long: the result is its start, or elsewhere where the bytes are in memory already.
+   */
+  read(start?: number, end?: number, into?: Uint8Array): Promise<Uint8Array>;
 }
 
 /** A stored tensor of one of the operators' element types. */

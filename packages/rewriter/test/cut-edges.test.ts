@@ -31,7 +31,7 @@ const MODELS: readonly (readonly [name: string, model: () => ModelProto])[] = [
     'conv2d_dynamo_peft0.21',
     'conv2d_dynamo_unoptimized_peft0.21',
     'embedding_scaled_legacy_peft0.21',
-    'embedding_dynamo_unoptimized_peft0.21',
+    'embedding_dynamo_peft0.21',
     'conv1d_gpt2_legacy_peft0.21',
     'conv1d_gpt2_dynamo_unoptimized_peft0.21',
   ].map((name) => [name, () => layerModel(name)] as const),

@@ -1,5 +1,5 @@
 /** Layers that are DoRA but for one thing: each is left exactly as it is, with the reason. */
-import { encodeModel, makeNode, makeTensor } from '@ort-dora/onnx';
+import { DataType, encodeModel, makeNode, makeTensor, makeValueInfo } from '@ort-dora/onnx';
 import { describe, expect, it } from 'vitest';
 import { expectSameBytes } from './support/bytes.js';
 import { Edit } from './support/edits.js';
@@ -11,6 +11,9 @@ const BIAS = 'base_model.model.proj.base_layer.bias';
 const A = 'base_model.model.proj.lora_A.default.weight';
 const B = 'base_model.model.proj.lora_B.default.weight';
 const MAGNITUDE = 'base_model.model.proj.lora_magnitude_vector.default.weight';
+
+/** The tensors of the dynamo exporter. */
+const FOLDED = { weight: `m.${WEIGHT}`, a: `m.${A}`, b: `m.${B}` };
 
 /** s·B·A. */
 const SCALED_DELTA = '/model/proj/default/Mul_output_0';
@@ -63,6 +66,24 @@ const CONVOLUTION: readonly Case[] = [
   ['a magnitude along the last axis', (edit) => reshapeMagnitude(edit), /is not \[1, 4, 1…\]|not known/],
 ];
 
+const FOLDED_CONVOLUTION: readonly Case[] = [
+  [
+    'a W of unknown outputs',
+    (edit) => given(edit, FOLDED.weight, ['o', 6, 3, 3]),
+    /shapes of W, A and B are not known/,
+  ],
+  ['an A of unknown rank', (edit) => given(edit, FOLDED.a, ['r', 6, 3, 3]), /shapes of W, A and B are not known/],
+  ['a B of unknown outputs', (edit) => given(edit, FOLDED.b, ['o', 2, 1, 1]), /shapes of W, A and B are not known/],
+  ['a B of fewer axes', (edit) => setDims(edit, FOLDED.b, [4n, 2n, 1n]), /do not fit W/],
+  ['a B of more outputs', (edit) => setDims(edit, FOLDED.b, [8n, 1n, 1n, 1n]), /do not fit W/],
+  ['a g of fewer axes', (edit) => setDims(edit, 'div', [1n, 4n, 1n]), /"div" \[1,4,1\] is not \[1, 4, 1…\]/],
+  ['a g of outputs at the end', (edit) => setDims(edit, 'div', [1n, 1n, 1n, 4n]), /is not \[1, 4, 1…\]/],
+  ['a g − 1 of outputs at the end', (edit) => setDims(edit, 'sub_1', [1n, 1n, 1n, 4n]), /is not \[1, 4, 1…\]/],
+  ['an A in groups', (edit) => edit.setAttribute('conv2d_1', 'group', { int: 2 }), /does not move/],
+  ['a B in groups', (edit) => edit.setAttribute('conv2d_2', 'group', { int: 2 }), /not applied to each point/],
+  ['another g − 1', (edit) => edit.setInput('mul_1', 0, edit.changedCopy('sub_1', 2)), /is not g − 1/],
+];
+
 const POINTWISE: readonly Case[] = [
   ["B·A in a shape that is not W's", (edit) => reshapeDelta(edit, [4n, 1n, 6n, 1n]), /W's shape/],
 ];
@@ -110,6 +131,15 @@ const SCALED: readonly Case[] = [
     (edit) => edit.setInput('/model/proj/base_layer/Mul_output_0', 1, MAGNITUDE),
     /something else than a number/,
   ],
+  [
+    'an infinite scale',
+    (edit) => {
+      edit.setInput('/model/proj/base_layer/Mul_output_0', 1, edit.scalar('scale', Number.POSITIVE_INFINITY));
+      // As before PEFT 0.18, which scales the base alone.
+      edit.setInput('/model/proj/Add_output_0', 1, '/model/proj/default/Mul_2_output_0');
+    },
+    /the embedding is scaled by Infinity/,
+  ],
 ];
 
 const FLATTENED: readonly Case[] = [
@@ -121,6 +151,7 @@ const FLATTENED: readonly Case[] = [
 
 describe.each([
   ['conv2d_legacy_peft0.21', CONVOLUTION],
+  ['conv2d_dynamo_peft0.21', FOLDED_CONVOLUTION],
   ['conv2d_pointwise_dilated_legacy_peft0.21', POINTWISE],
   ['conv2d_legacy_peft0.11', RECOMPUTED],
   ['embedding_legacy_peft0.21', EMBEDDING],
@@ -142,6 +173,13 @@ it.each(['conv2d_legacy', 'embedding_legacy'])('%s that multiplies by the norm i
   const { model: result, report } = await rewritten(model);
   expect(report.modules).toEqual([]);
   expectSameBytes(encodeModel(result), encodeModel(model));
+});
+
+it('leaves the bias of a convolution out that is all zeros', async () => {
+  const model = layerModel('conv2d_legacy_peft0.21');
+  new Edit(model).tensor(BIAS).rawData = new Uint8Array(16);
+  const { report } = await rewritten(model);
+  expect(report.modules).toMatchObject([{ status: 'fused', bias: false }]);
 });
 
 const nodesOf = (edit: Edit, opType: string) => edit.graph.node.filter((node) => node.opType === opType);
@@ -177,6 +215,12 @@ function setInts(edit: Edit, opType: string, name: string, ints: readonly number
 
 function setDims(edit: Edit, tensor: string, dims: bigint[]): void {
   edit.tensor(tensor).dims = dims;
+}
+
+/** A weight becomes an input of the graph, of sizes that a run decides. */
+function given(edit: Edit, name: string, dims: readonly (number | string)[]): void {
+  edit.graph.initializer = edit.graph.initializer.filter((tensor) => tensor.name !== name);
+  edit.graph.input.push(makeValueInfo(name, DataType.FLOAT, dims));
 }
 
 function setConvolution(edit: Edit, weight: string, name: string, ints: readonly number[]): void {

@@ -142,7 +142,12 @@ const NEAR_MISSES: readonly (Variant & { readonly reason: RegExp })[] = [
     edit: (edit) => edit.swapInputs('div'),
     reason: /divisor is not the plain norm/,
   },
-  { name: '1 − g instead of g − 1', of: 'c05', edit: (edit) => edit.swapInputs('sub_9'), reason: /another g/ },
+  {
+    name: '1 − g instead of g − 1',
+    of: 'c05',
+    edit: (edit) => edit.swapInputs('sub_9'),
+    reason: /not scaled by g − 1/,
+  },
   {
     name: 'g − 2 instead of g − 1',
     of: 'c05',

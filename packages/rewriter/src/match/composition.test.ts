@@ -56,6 +56,21 @@ describe('matchComposition', () => {
 
   it.each([
     [
+      'a constant g − 1 beside a computed g',
+      [op('Mul', ['gainLessOne', 'u'], 'baseTerm'), ...head.slice(2), op('Add', ['baseTerm', 'loraTerm'], 'sum')],
+      /not scaled by g − 1/,
+    ],
+    [
+      'a computed g − 1 beside a constant g',
+      [
+        op('Abs', ['other'], 'excess'),
+        head[1]!,
+        op('Mul', ['gain', 'l'], 'loraTerm'),
+        op('Add', ['baseTerm', 'loraTerm'], 'sum'),
+      ],
+      /not scaled by g − 1/,
+    ],
+    [
       'a scaled base term',
       [op('Mul', ['baseTerm', 's'], 'more'), op('Add', ['more', 'loraTerm'], 'sum')],
       /\(g − 1\)·u/,

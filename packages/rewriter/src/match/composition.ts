@@ -106,10 +106,11 @@ function matchExcess(scope: MatchScope, excess: string, gain: string) {
   const isConstant = (value: string) => scope.constant(uncast(scope, value)) !== undefined;
   if (node !== undefined && isStandard(node, 'Sub')) {
     const [minuend = '', subtrahend = ''] = node.input;
-    if (uncast(scope, minuend) !== uncast(scope, gain))
-      return mismatch('the base term is scaled by another g', node, 2);
-    if (constantScalar(scope, subtrahend) !== 1) return mismatch('what is subtracted from g is not 1', node, 3);
-    return matched({ excess: { kind: 'computed' } as const, nodes: [node] });
+    const isOfGain = uncast(scope, minuend) === uncast(scope, gain);
+    const isLessOne = constantScalar(scope, subtrahend) === 1;
+    if (isOfGain && isLessOne) return matched({ excess: { kind: 'computed' } as const, nodes: [node] });
+    if (isOfGain) return mismatch('what is subtracted from g is not 1', node, 3);
+    if (isLessOne) return mismatch('the base term is scaled by another g', node, 2);
   }
   if (isConstant(excess) && isConstant(gain)) {
     return matched({ excess: { kind: 'constant', value: excess } as const, nodes: [] });

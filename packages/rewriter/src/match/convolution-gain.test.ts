@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { floats, ints, op, testScope } from '../../test/support/graph.js';
 import { matchConvolutionGain } from './convolution-gain.js';
 
-const inputs = { unknownSizes: ['o', 'i', 3, 3] };
+const inputs = { unknownSizes: ['o', 'i', 'h', 'w'] };
 const initializers = [
   floats('W', [4, 2, 3, 3]),
   floats('Wide', [4, 3, 3, 3]),
@@ -18,6 +18,7 @@ const initializers = [
   floats('bias', [18]),
   ints('rows2', [2, -1]),
   ints('rows4', [4, -1]),
+  ints('manyRows', [-1, 18]),
   ints('turnedRows', [18, 4]),
   ints('shape', [4, 2, 3, 3]),
   ints('oblong', [4, 3, 3, 2]),
@@ -35,6 +36,7 @@ interface Parts {
   readonly norm?: readonly ReturnType<typeof op>[];
   readonly sum?: ReturnType<typeof op>;
   readonly gain?: ReturnType<typeof op>;
+  readonly declared?: Readonly<Record<string, readonly number[]>>;
 }
 
 const factors = [op('Reshape', ['B', 'rows4'], 'b'), op('Reshape', ['A', 'rows2'], 'a')];
@@ -43,7 +45,7 @@ const reduce = (more = {}, axes = 'inner', of = 'sum') => op('ReduceL2', [of, ax
 const turn = op('Transpose', ['n'], 'nt', swap);
 
 /** The gain of a convolution, with some of its parts replaced. */
-function match(parts: Parts = {}) {
+function match(parts: Parts = {}, value = 'g') {
   const nodes = [
     ...(parts.delta ?? delta),
     op('Mul', ['D1', 's'], 'scaled'),
@@ -51,7 +53,7 @@ function match(parts: Parts = {}) {
     ...(parts.norm ?? [reduce(), turn]),
     parts.gain ?? op('Div', ['m', 'nt'], 'g'),
   ];
-  return matchConvolutionGain(testScope({ inputs, initializers, nodes }), 'g');
+  return matchConvolutionGain(testScope({ inputs, initializers, nodes, declared: parts.declared ?? {} }), value);
 }
 
 const trace = (value: string) => ({ value, transposed: false });
@@ -69,7 +71,12 @@ describe('matchConvolutionGain', () => {
   ])('takes %s', (_, parts) => {
     expect(match(parts)).toMatchObject({
       matched: true,
-      value: { magnitude: 'm', scaling: 2, weight: trace('W'), delta: { kind: 'factors' } },
+      value: {
+        magnitude: 'm',
+        scaling: 2,
+        weight: trace('W'),
+        delta: { kind: 'factors', loraA: { source: 'A' }, loraB: { source: 'B' } },
+      },
     });
   });
 
@@ -104,6 +111,23 @@ describe('matchConvolutionGain', () => {
     ['a difference', { sum: op('Sub', ['W', 'scaled'], 'sum') }, /not a sum/],
     ['a W of another size', { sum: op('Add', ['Wide', 'scaled'], 'sum') }, /W's shape/],
     ['a W of other axes', { sum: op('Add', ['W3', 'scaled'], 'sum') }, /axes but the outputs|W's shape/],
+    [
+      'sizes of which none is known',
+      {
+        delta: [op('MatMul', ['unknownSizes', 'unknownSizes'], 'D1')],
+        sum: op('Add', ['unknownSizes', 'scaled'], 'sum'),
+      },
+      /W's shape/,
+    ],
+    [
+      'terms of unknown rank',
+      {
+        delta: [op('MatMul', ['nobody', 'nobody'], 'D1')],
+        sum: op('Add', ['nothing', 'scaled'], 'sum'),
+        declared: { sum: [4, 2, 3, 3] },
+      },
+      /W's shape/,
+    ],
     ['a W of unknown sizes', { sum: op('Add', ['unknownSizes', 'scaled'], 'sum') }, /W's shape/],
     [
       'a bias in the product',
@@ -145,8 +169,16 @@ describe('matchConvolutionGain', () => {
     });
   });
 
+  it('refuses a value that is not computed', () => {
+    expect(match({}, 'm')).toMatchObject({ matched: false, reason: expect.stringMatching(/not a quotient/) });
+  });
+
   it('does not follow a factor through what mixes its rows', () => {
-    for (const mixed of [op('Reshape', ['At', 'rows2'], 'a'), op('Flatten', ['A'], 'a', { axis: { int: 2 } })]) {
+    for (const mixed of [
+      op('Reshape', ['At', 'rows2'], 'a'),
+      op('Flatten', ['A'], 'a', { axis: { int: 2 } }),
+      op('Reshape', ['unknownSizes', 'manyRows'], 'a'),
+    ]) {
       const parts = { delta: [factors[0]!, mixed, ...delta.slice(2)] };
       expect(match(parts)).toMatchObject({ value: { delta: { loraA: { source: 'a' } } } });
     }

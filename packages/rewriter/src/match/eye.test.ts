@@ -31,6 +31,11 @@ const scope = testScope({
     counter('columnCube', [4, 1, 1]),
     counter('rowCube', [1, 1, 4]),
     ints('cube', [4, 4, 2]),
+    ints('asColumn', [4, 1]),
+    ...[-4n, 5n, 2n].map((value, index) =>
+      makeTensor(['minusFour', 'five', 'two'][index]!, DataType.INT64, [], BigInt64Array.of(value)),
+    ),
+    floats('half', [], [0.5]),
     floats('threeAxes', [4, 4, 2]),
     makeTensor('stored', DataType.BOOL, [4, 4], new Uint8Array(16)),
     floats('flat', [4, 5]),
@@ -78,6 +83,15 @@ const scope = testScope({
     op('Equal', ['symbols', 'symbolRow'], 'symbolicEqual'),
     op('Neg', ['row'], 'negated'),
     op('Equal', ['column', 'negated'], 'negatedEye'),
+    ...[
+      ['FromMinusFour', 'minusFour', 'n', 'two'],
+      ['ToFive', 'zero', 'five', 'one'],
+      ['ByHalves', 'zero', 'n', 'half'],
+    ].flatMap(([name = '', ...inputs]) => [
+      op('Range', inputs, `range${name}`),
+      op('Reshape', [`range${name}`, 'asColumn'], `column${name}`),
+      op('Equal', [`column${name}`, 'row'], `eye${name}`),
+    ]),
     op('Cast', ['equal'], 'text', { to: { int: DataType.STRING } }),
     op('Cast', ['text'], 'fromText', { to: { int: DataType.FLOAT } }),
     op('Where', ['equal', 'ones', 'none'], 'chosenEye'),
@@ -116,6 +130,7 @@ describe('matchEye', () => {
     ...['wholeMatrix', 'columnOfThreeAxes', 'rowOfThreeAxes', 'wideColumn', 'symbolicEqual'].map(
       (name) => [name, /not a column and a row of one length/] as const,
     ),
+    ...['eyeFromMinusFour', 'eyeToFive', 'eyeByHalves'].map((name) => [name, /does not count from 0 by 1/] as const),
     ['negatedEye', /"negated" is not a constant counter/],
     ['fromText', /found Cast/],
     ['invertedEye', /does not choose between 1 and 0/],

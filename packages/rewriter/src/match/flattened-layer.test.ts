@@ -76,6 +76,8 @@ const scope = testScope({
     op('Transpose', ['gemm', 'target'], 'turned'),
     op('Gemm', ['rows', 'weight'], 'ofUnknownWeight'),
     op('Reshape', ['ofUnknownWeight', 'target'], 'unknownWeight'),
+    op('Gemm', ['openRows', 'weight'], 'openBoth'),
+    op('Reshape', ['gemm', 'leading'], 'cutShort'),
   ],
 });
 
@@ -97,6 +99,7 @@ describe('matchFlattenedLayer', () => {
     ['swapped', back],
     ['half', back],
     ['fewerAxes', back],
+    ['cutShort', back],
     ['openY', back],
     ['otherY', back],
     ['otherLastY', back],
@@ -110,6 +113,7 @@ describe('matchFlattenedLayer', () => {
     ['openGemm', sizes],
     ['unknownGemm', sizes],
     ['unknownWeight', sizes],
+    ['openBoth', sizes],
     ['turned', /found Transpose/],
     ['x', /not the result of a linear layer/],
   ])('refuses %s', (value, reason) => {

@@ -13,6 +13,7 @@ const initializers = [
   floats('mRow', [1, 3]),
   floats('s', [], [2]),
   ints('row', [1, -1]),
+  ints('rowCube', [1, -1, 1]),
   ints('column', [-1, 1]),
   ints('axis', [1]),
   ints('axis0', [0]),
@@ -82,6 +83,11 @@ describe('matchGain', () => {
     [
       'a column',
       [direct, ...norm('BA'), tail[0]!, op('Reshape', ['quotient', 'column'], 'g')],
+      /not reshaped to a row/,
+    ],
+    [
+      'a row of three axes',
+      [direct, ...norm('BA'), tail[0]!, op('Reshape', ['quotient', 'rowCube'], 'g')],
       /not reshaped to a row/,
     ],
     [

@@ -13,6 +13,8 @@ const inferred = () =>
       symbolRow: ['k', 8],
       symbolic: [2],
       none: [0],
+      negative: [-1, 4],
+      symbols: ['k'],
       targetOfTwo: [2],
     },
     initializers: [
@@ -21,6 +23,7 @@ const inferred = () =>
       ints('split', [0, -1, 2, 3]),
       ints('last', [-1]),
       ints('flat', [-1, 8]),
+      ints('beyond', [-1, 0]),
       ints('halves', [2, -1]),
       ints('empty', [0, -1]),
       ints('firstAxis', [0]),
@@ -72,6 +75,9 @@ const inferred = () =>
       op('Add', ['x', 'unknown'], 'broadcastWithUnknown'),
       op('Mul', ['oneRow', 'symbolRow'], 'symbolWins'),
       op('Flatten', ['x'], 'flat2'),
+      op('Flatten', ['negative'], 'flatNegative'),
+      op('Reshape', ['row', 'beyond'], 'reshapedBeyond'),
+      op('Mul', ['symbols', 'row'], 'sizeOfTheOther'),
     ],
   });
 
@@ -115,6 +121,9 @@ it.each([
   ['broadcastWithUnknown', DataType.FLOAT, undefined],
   ['symbolWins', DataType.FLOAT, [undefined, 8]],
   ['flat2', DataType.FLOAT, [undefined, undefined]],
+  ['flatNegative', DataType.FLOAT, [undefined, 4]],
+  ['reshapedBeyond', DataType.FLOAT, [undefined, undefined]],
+  ['sizeOfTheOther', DataType.FLOAT, [8]],
 ])('%s', (value, type, shape) => {
   const scope = inferred();
   expect(scope.elementType(value)).toBe(type);

@@ -124,7 +124,7 @@ const flatten: Rule = (node, [first = {}]) => {
 };
 
 const axesOf = (node: NodeProto, known: KnownValues, input: number): readonly number[] | undefined =>
-  intsAttribute(node, 'axes') ?? ((node.input[input] ?? '') === '' ? undefined : known.integers(node.input[input]!));
+  intsAttribute(node, 'axes') ?? known.integers(node.input[input] ?? '');
 
 const unsqueeze: Rule = (node, [first = {}], known) => {
   const axes = axesOf(node, known, 1);

@@ -44,7 +44,7 @@ function callSites(view: ModelView): ReadonlyMap<Scope, readonly CallSite<Scope>
   for (const caller of view.scopes()) {
     for (const node of caller.nodes) {
       const called = view.functionOf(node);
-      const scope = called === undefined ? undefined : view.functionScope(called);
+      const scope = called && view.functionScope(called);
       if (scope === undefined) continue;
       const known = calls.get(scope);
       if (known === undefined) calls.set(scope, [{ caller, node }]);
@@ -111,7 +111,7 @@ class ScopeFacts implements MatchScope {
 
   producer(value: string): NodeProto | undefined {
     const node = this.scope.producer(value);
-    return node === undefined ? undefined : (this.#unwrappedNode(node) ?? node);
+    return node && (this.#unwrappedNode(node) ?? node);
   }
 
   readers(value: string): readonly NodeProto[] {
@@ -161,7 +161,6 @@ class ScopeFacts implements MatchScope {
 
   /** What all callers of a function say of what they pass as one of its inputs; undefined where they differ. */
   #passed<T>(input: string, ask: (caller: ScopeFacts, argument: string) => T | undefined): T | undefined {
-    if (this.scope.kind !== 'function' || !this.scope.isInput(input)) return undefined;
     const index = this.scope.inputs.indexOf(input);
     const answers = this.callers.map(({ caller, node }) =>
       caller === undefined ? undefined : ask(caller, node.input[index] ?? ''),

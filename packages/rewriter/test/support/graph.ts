@@ -23,14 +23,23 @@ export interface TestGraph {
   readonly initializers?: readonly TensorProto[];
   readonly nodes: readonly NodeProto[];
   readonly outputs?: readonly string[];
+  /** Shapes that the file declares for float32 values in between. */
+  readonly declared?: Readonly<Record<string, readonly (number | string)[]>>;
 }
 
-export function testGraph({ inputs = {}, initializers = [], nodes, outputs = [] }: TestGraph): GraphProto {
+export function testGraph({
+  inputs = {},
+  initializers = [],
+  nodes,
+  outputs = [],
+  declared = {},
+}: TestGraph): GraphProto {
   return makeGraph('test', {
     inputs: Object.entries(inputs).map(([name, dims]) => makeValueInfo(name, DataType.FLOAT, dims)),
     outputs: outputs.map((name) => makeValueInfo(name, DataType.FLOAT)),
     nodes,
     initializers,
+    valueInfos: Object.entries(declared).map(([name, dims]) => makeValueInfo(name, DataType.FLOAT, dims)),
   });
 }
 

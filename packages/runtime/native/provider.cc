@@ -24,6 +24,7 @@ void AppendCuda(Ort::SessionOptions& options, const StringMap& given) {
 }  // namespace
 
 void AppendProvider(Ort::SessionOptions& options, const Provider& provider) {
+  OrtEnvironment();  // with it come the loggers, which providers write to while they are loaded
   try {
     if (provider.name == "cuda") {
       AppendCuda(options, provider.options);

@@ -50,23 +50,22 @@ export async function writeFileAtomically(
 
 const GATHER_BYTES = 2 ** 20;
 
-/** Joins small chunks: a rewritten graph comes in thousands of them. */
+/** Joins small chunks, of which a rewritten graph has thousands. A chunk is done with when the next is asked for. */
 async function* gathered(chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  let waiting: Uint8Array[] = [];
+  const waiting = new Uint8Array(GATHER_BYTES);
   let size = 0;
   for await (const chunk of chunks) {
     if (size + chunk.length > GATHER_BYTES && size > 0) {
-      yield Buffer.concat(waiting);
-      waiting = [];
+      yield waiting.subarray(0, size);
       size = 0;
     }
     if (chunk.length >= GATHER_BYTES) yield chunk;
     else {
-      waiting.push(chunk);
+      waiting.set(chunk, size);
       size += chunk.length;
     }
   }
-  if (size > 0) yield Buffer.concat(waiting);
+  if (size > 0) yield waiting.subarray(0, size);
 }
 
 async function writeAll(handle: FileHandle, chunk: Uint8Array): Promise<void> {

@@ -51,6 +51,14 @@ export {
   operatorNode,
   operatorSignature,
 } from './functions/function.js';
+export {
+  factorsOf,
+  type MergeCompute,
+  type MergedAdapter,
+  type MergeRequest,
+  storedShape,
+} from './merge/merge-compute.js';
+export { mergeExactly } from './merge/merge-exactly.js';
 export { type MergeOptions, type MergeProgress, mergeModel } from './merge/merge-model.js';
 export { mergePage } from './merge/merge-page.js';
 export {
@@ -61,7 +69,7 @@ export {
   mergeTotals,
   type UnmergedModuleReport,
 } from './merge/merge-report.js';
-export type { RoundingError } from './merge/merged-weight.js';
+export type { RoundingError } from './merge/rounding-sample.js';
 export { denseNorm, denseNorms } from './norm/dense.js';
 export { type NormCompute, type NormRequest, normOf } from './norm/norm.js';
 export type { NormProgress } from './norm/pending-gains.js';

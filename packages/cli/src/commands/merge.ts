@@ -8,11 +8,14 @@ import { CommandError } from '../errors.js';
 import { displayName, findModels, type ModelSet } from '../models.js';
 import { jsonOption, type OutputOptions, printResult } from '../output.js';
 import { type ModelPlace, writeSet } from '../output-folder.js';
+import { Pace } from '../pace.js';
 import type { Register } from '../program.js';
 import { modelBytes, writeReportFiles } from '../report-files.js';
 import { bytes, type Column, count, table } from '../table.js';
 import { type Progress, painter, type Surroundings, startProgress } from '../terminal.js';
+import { WeightMerge } from '../weights/merge-compute.js';
 import { computeNorm } from '../weights/norm-compute.js';
+import { showNorms } from '../weights/norm-progress.js';
 
 interface MergeCommandOptions extends OutputOptions {
   readonly report?: string;
@@ -81,18 +84,24 @@ async function mergeAll(
   progress: Progress,
   { signal }: Surroundings,
 ): Promise<readonly MergeReport[]> {
+  await using weights = new WeightMerge();
   const reports: MergeReport[] = [];
   for (const { input, output } of files) {
     signal.throwIfAborted();
     const name = displayName(set, input);
+    let [norms, writing]: (Pace | undefined)[] = [];
     const report = await mergeModel(input, output, {
       compact,
       compute: computeNorm,
+      merge: weights.compute,
       signal,
       onProgress: (event) => {
         switch (event.stage) {
           case 'search':
             return progress.update(`${name}: looking for adapters`);
+          case 'norm':
+            norms ??= new Pace();
+            return showNorms(progress, name, event, norms);
           case 'merge':
             return progress.update(
               `${name}: merging ${count(event.total, 'layer')}`,
@@ -100,10 +109,12 @@ async function mergeAll(
               event.path,
             );
           case 'write':
+            writing ??= new Pace();
             return progress.update(
               `${name}: writing`,
               event.total === 0 ? undefined : event.done / event.total,
               `${bytes(event.done)} of ${bytes(event.total)}`,
+              writing.describe(event.done, event.total),
             );
         }
       },

@@ -20,6 +20,7 @@ import { keepHeapSmall } from '../small-heap.js';
 import { count } from '../table.js';
 import { type Progress, painter, type Surroundings, startProgress } from '../terminal.js';
 import { computeNorm } from '../weights/norm-compute.js';
+import { showNorms } from '../weights/norm-progress.js';
 
 interface RewriteCommandOptions extends OutputOptions, DimOptions, FormOptions {
   readonly report?: string;
@@ -143,16 +144,9 @@ function rewriteOptions(
             event.done / event.total,
             event.path,
           );
-        case 'norm': {
-          const { done, total, doneBytes, totalBytes, path } = event;
+        case 'norm':
           pace ??= new Pace();
-          return progress.update(
-            `${name}: computing the norms of ${count(total, 'module')}`,
-            doneBytes / totalBytes,
-            path && `${done + 1}: ${path}`,
-            pace.describe(doneBytes, totalBytes),
-          );
-        }
+          return showNorms(progress, name, event, pace);
         case 'write':
           return progress.update(`${name}: writing`);
       }

@@ -40,15 +40,16 @@ export async function readAll(tensor: FloatTensor, dims: readonly number[], memo
   return tensorOf(tensor.type, dims, target);
 }
 
-/** Memory for one tensor at a time, of the size of the largest. */
+/** Memory for one tensor at a time, of the size of the largest: best known from the start. */
 export class Memory {
-  readonly #buffer: ArrayBuffer;
+  #buffer: ArrayBuffer;
 
-  constructor(size: number) {
+  constructor(size = 0) {
     this.#buffer = new ArrayBuffer(size);
   }
 
   bytes(length: number): Uint8Array<ArrayBuffer> {
+    if (this.#buffer.byteLength < length) this.#buffer = new ArrayBuffer(length);
     return new Uint8Array(this.#buffer, 0, length);
   }
 }
@@ -92,7 +93,12 @@ async function readInto(tensor: FloatTensor, start: number, target: Uint8Array):
   if (bytes.buffer !== target.buffer) target.set(bytes);
 }
 
-function tensorOf(type: FloatType, dims: readonly number[], { buffer, length }: Uint8Array<ArrayBuffer>): TensorData {
+/** Bytes at the start of a buffer as a tensor. */
+export function tensorOf(
+  type: FloatType,
+  dims: readonly number[],
+  { buffer, length }: Uint8Array<ArrayBuffer>,
+): TensorData {
   return type === 'float32'
     ? { type, dims, data: new Float32Array(buffer, 0, length / 4) }
     : { type, dims, data: new Uint16Array(buffer, 0, length / 2) };

@@ -1,15 +1,9 @@
 /** g of ranges is g of the whole, bit for bit, in every type and layout, and that of the formula in float64. */
 
-import {
-  denseNorm,
-  type FloatTensor,
-  type FloatType,
-  type NormRequest,
-  normOf,
-  type Transposed,
-} from '@ort-dora/rewriter';
+import { denseNorm, type FloatType, type NormRequest, normOf, type Transposed } from '@ort-dora/rewriter';
 import { describeRuntime } from '@ort-dora/runtime';
 import { describe, expect, test } from 'vitest';
+import { floats, noise, stored } from '../../test/support/stored.js';
 import { normCompute } from './norm-compute.js';
 
 const FLAGS: readonly Transposed[] = [0, 1];
@@ -121,39 +115,3 @@ function module(
     ...shape,
   };
 }
-
-function noise(count: number, seed: number): Float32Array {
-  let state = seed;
-  return Float32Array.from({ length: count }, () => {
-    state = (Math.imul(state, 1664525) + 1013904223) | 0;
-    return state / 2 ** 31;
-  });
-}
-
-/** Values cut off to a type: all of them are numbers of that type. */
-function stored(values: Float32Array, dims: readonly number[], type: FloatType): FloatTensor {
-  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
-  const bytes = new Uint8Array(
-    type === 'float32'
-      ? values.slice().buffer
-      : Uint16Array.from(bits, type === 'bfloat16' ? toBfloat16 : toFloat16).buffer,
-  );
-  return {
-    name: 'stored',
-    type,
-    dataType: { float32: 1, float16: 10, bfloat16: 16 }[type],
-    dims,
-    byteLength: bytes.length,
-    read: async (start = 0, end = bytes.length) => bytes.subarray(start, end),
-  };
-}
-
-const toBfloat16 = (bits: number) => bits >>> 16;
-
-/** Of a float32 number's bits; what is below float16's normal numbers becomes 0. */
-function toFloat16(bits: number): number {
-  const exponent = ((bits >>> 23) & 255) - 112;
-  return exponent < 1 ? 0 : ((bits >>> 16) & 0x8000) | (exponent << 10) | ((bits >>> 13) & 0x3ff);
-}
-
-const floats = async (tensor: FloatTensor) => new Float32Array((await tensor.read()).slice().buffer);

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { storedFloats } from '../../test/support/stored.js';
 import { Staging } from '../rewrite/staging.js';
 import { emptyTensor } from '../tensors/make.js';
-import { AdapterStore } from './adapter-store.js';
+import { AdapterStore, storedElements } from './adapter-store.js';
 
 let folder: string;
 beforeEach(() => {
@@ -19,7 +19,7 @@ const sources = [storedFloats([1, 2, 3], [3]), storedFloats([4, 5], [1, 2], 'flo
 async function staged(mostInline: number, taken: readonly TensorProto[] = []): Promise<readonly TensorProto[]> {
   const store = new AdapterStore(mostInline);
   const tensors = sources.map((source, index) => emptyTensor(`t${index}`, source));
-  for (const [index, source] of sources.entries()) store.add(tensors[index]!, source);
+  for (const [index, source] of sources.entries()) store.add(tensors[index]!, storedElements(source));
   const initializers = [...taken, ...tensors];
   const model = makeModel(makeGraph('g', { nodes: [], outputs: [], initializers }), { opsets: { '': 20 } });
   const staging = new Staging();

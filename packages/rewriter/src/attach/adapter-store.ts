@@ -16,6 +16,25 @@ const MOST_INLINE_BYTES = 64 * 2 ** 20;
 const ALIGNMENT_BYTES = 64;
 const CHUNK_BYTES = 4 * 2 ** 20;
 
+/** The elements of a tensor, a piece at a time; a piece is done with when the next is asked for. */
+export interface ElementSource {
+  readonly byteLength: number;
+  chunks(): AsyncIterable<Uint8Array>;
+}
+
+/** The elements of a stored tensor. */
+export function storedElements(tensor: FloatTensor): ElementSource {
+  const { byteLength } = tensor;
+  return {
+    byteLength,
+    async *chunks() {
+      for (let start = 0; start < byteLength; start += CHUNK_BYTES) {
+        yield tensor.read(start, Math.min(start + CHUNK_BYTES, byteLength));
+      }
+    },
+  };
+}
+
 /** Tensors that are in a model's graph already, but whose elements are not. */
 export class AdapterStore {
   /**
@@ -27,10 +46,10 @@ export class AdapterStore {
     private readonly suffix = '_adapter_data',
   ) {}
 
-  readonly #tensors: { readonly proto: TensorProto; readonly source: FloatTensor }[] = [];
+  readonly #tensors: { readonly proto: TensorProto; readonly source: ElementSource }[] = [];
 
   /** Remembers where the elements of `proto` come from. */
-  add(proto: TensorProto, source: FloatTensor): void {
+  add(proto: TensorProto, source: ElementSource): void {
     this.#tensors.push({ proto, source });
   }
 
@@ -40,7 +59,15 @@ export class AdapterStore {
 
   /** Puts all elements into the model's own file. */
   async inline(): Promise<void> {
-    for (const { proto, source } of this.#tensors) proto.rawData = new Uint8Array(await source.read());
+    for (const { proto, source } of this.#tensors) {
+      const bytes = new Uint8Array(source.byteLength);
+      let end = 0;
+      for await (const chunk of source.chunks()) {
+        bytes.set(chunk, end);
+        end += chunk.length;
+      }
+      proto.rawData = bytes;
+    }
   }
 
   /** Puts the elements into the model's own file, or those of many bytes into a data file beside it. */
@@ -54,9 +81,9 @@ export class AdapterStore {
       let written = 0;
       for (const { source, offset } of placed) {
         yield new Uint8Array(offset - written);
-        for (let start = 0; start < source.byteLength; start += CHUNK_BYTES) {
+        for await (const chunk of source.chunks()) {
           signal?.throwIfAborted();
-          yield source.read(start, Math.min(start + CHUNK_BYTES, source.byteLength));
+          yield chunk;
         }
         written = offset + source.byteLength;
       }

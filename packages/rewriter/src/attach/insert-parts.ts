@@ -8,7 +8,7 @@ import { DATA_TYPE } from '../tensors/elements.js';
 import { emptyTensor } from '../tensors/make.js';
 import type { FloatTensor } from '../tensors/stored-tensor.js';
 import type { AttachModule } from './adapter-module.js';
-import type { AdapterStore } from './adapter-store.js';
+import { type AdapterStore, storedElements } from './adapter-store.js';
 import type { BaseLayer } from './base-layers.js';
 import type { GraphWriter, Place } from './graph-writer.js';
 
@@ -95,6 +95,6 @@ export function resultPlace({ scope, node, bias }: BaseLayer): Place {
 /** A tensor of the adapter as an initializer to be; its elements come with the store. */
 export function storedTensor({ store }: InsertContext, name: string, source: FloatTensor): TensorProto {
   const proto = emptyTensor(name, source);
-  store.add(proto, source);
+  store.add(proto, storedElements(source));
   return proto;
 }

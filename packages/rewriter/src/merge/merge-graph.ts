@@ -8,15 +8,14 @@ import {
   type NodeProto,
   removeDeadNodes,
 } from '@ort-dora/onnx';
-import type { AdapterStore } from '../attach/adapter-store.js';
+import type { AdapterStore, ElementSource } from '../attach/adapter-store.js';
 import { DORA_DOMAIN } from '../functions/function.js';
 import { baseWeight, chainOf, type FusedBias, type FusedModule } from '../fused/fused-module.js';
 import { type Mismatch, mismatch } from '../match/result.js';
 import { isStandard, plain } from '../match/trace.js';
 import { isZeroVector, sameVector } from '../proofs/vectors.js';
-import { floatType } from '../tensors/elements.js';
+import { DATA_TYPE, floatType } from '../tensors/elements.js';
 import { emptyTensor } from '../tensors/make.js';
-import type { MergedWeight } from './merged-weight.js';
 
 /** What is wrong with merging a module, as a mismatch; nothing where it can be merged. */
 export async function mergeRefusal(module: FusedModule): Promise<Mismatch | undefined> {
@@ -109,35 +108,22 @@ export class MergeEditor {
   constructor(
     private readonly view: ModelView,
     private readonly store: AdapterStore,
-    /** Told of the bytes of merged weights as they are computed, which is when they are written. */
-    private readonly onComputed: (bytes: number) => void,
   ) {}
 
-  /** Bytes of all merged weights. */
-  byteLength = 0;
-
-  /** The name of the merged weight, made by `open` if it is not there yet. */
-  async weight(
+  /** The name of the merged weight, which `open` computes if it is not there yet. */
+  async weight<W extends ElementSource>(
     module: FusedModule,
-    open: () => Promise<MergedWeight>,
-  ): Promise<{ name: string; weight: MergedWeight | undefined }> {
-    const key = JSON.stringify([baseWeight(module), ...chainOf(module)].map(keyOf));
+    open: () => Promise<W>,
+  ): Promise<{ readonly name: string; readonly weight: W | undefined }> {
+    const weight = baseWeight(module);
+    const key = JSON.stringify([weight, ...chainOf(module)].map(keyOf));
     const known = this.#weights.get(key);
     if (known !== undefined) return { name: known, weight: undefined };
     const merged = await open();
-    const proto = emptyTensor(this.view.freshName(`${module.path}.weight`), merged.tensor);
+    const name = this.view.freshName(`${module.path}.weight`);
+    const proto = emptyTensor(name, { dataType: DATA_TYPE[weight.type], dims: weight.tensor.dims });
     this.view.main.addInitializer(proto);
-    const { tensor } = merged;
-    this.byteLength += tensor.byteLength;
-    this.store.add(proto, {
-      ...tensor,
-      read: async (start, end) => {
-        const bytes = await tensor.read(start, end);
-        this.onComputed(bytes.length);
-        return bytes;
-      },
-    });
-    const name = proto.name ?? '';
+    this.store.add(proto, merged);
     this.#weights.set(key, name);
     return { name, weight: merged };
   }

@@ -7,11 +7,14 @@ import { baseWeight, chainOf, type FusedModule } from '../fused/fused-module.js'
 import { gainOf } from '../fused/gain.js';
 import { denseNorms } from '../norm/dense.js';
 import type { NormCompute } from '../norm/norm.js';
+import type { NormProgress } from '../norm/pending-gains.js';
 import { countNodes, nodeReference, standardOpset } from '../rewrite/rewrite-graphs.js';
 import { refuseSameFile } from '../rewrite/rewrite-model.js';
 import { readSmallTensors, rewriteModelProto } from '../rewrite/rewrite-proto.js';
 import { writeWithData } from '../rewrite/write-with-data.js';
 import { fileTensors } from '../tensors/file.js';
+import type { MergeCompute } from './merge-compute.js';
+import { mergeExactly } from './merge-exactly.js';
 import { MergeEditor, mergeRefusal } from './merge-graph.js';
 import {
   MERGE_SCHEMA_VERSION,
@@ -20,19 +23,23 @@ import {
   mergeTotals,
   type UnmergedModuleReport,
 } from './merge-report.js';
-import { MergedWeight } from './merged-weight.js';
+import { MergedWeight, mergeRequest } from './merged-weight.js';
+import type { RoundingError } from './rounding-sample.js';
 
 export interface MergeOptions {
   /** `true`: the output holds only weights that are still used, each once; else those of the input stay where they are. */
   readonly compact?: boolean;
   /** Computes g where the graph does. Default: {@link denseNorms}. */
   readonly compute?: NormCompute;
+  /** Computes W'. Default: {@link mergeExactly}, in float64 and slow. */
+  readonly merge?: MergeCompute;
   readonly onProgress?: (progress: MergeProgress) => void;
   readonly signal?: AbortSignal;
 }
 
 export type MergeProgress =
   | { readonly stage: 'search' }
+  | NormProgress
   | { readonly stage: 'merge'; readonly path: string; readonly done: number; readonly total: number }
   /** W' is computed while it is written: `done` and `total` are bytes. */
   | { readonly stage: 'write'; readonly file: string; readonly done: number; readonly total: number };
@@ -40,7 +47,7 @@ export type MergeProgress =
 /**
  * Folds the adapters of a model into its weights, W' = g·(W + s·B·A), and writes it as a model of plain layers. The model
  * is one that was rewritten or attached to, or an original export, whose DoRA is then found first as a rewrite finds it.
- * W' is computed in float64 and rounded once to the type of W. What cannot be merged stays an operator, and the report says why.
+ * W' is rounded once to the type of W. What cannot be merged stays an operator, and the report says why.
  *
  * The input is never modified; the output appears whole or not at all.
  *
@@ -51,7 +58,7 @@ export async function mergeModel(
   outputPath: string,
   options: MergeOptions = {},
 ): Promise<MergeReport> {
-  const { signal, onProgress, compact = false, compute = denseNorms } = options;
+  const { signal, onProgress, compact = false, compute = denseNorms, merge = mergeExactly } = options;
   await refuseSameFile(inputPath, outputPath);
   await using file = await openModel(inputPath);
   const { model } = file;
@@ -59,7 +66,11 @@ export async function mergeModel(
   onProgress?.({ stage: 'search' });
   const nodesBefore = countNodes(new ModelView(model));
   const { irVersion } = model;
-  const found = await rewriteModelProto(model, tensors, basename(file.path), { compute, ...(signal && { signal }) });
+  const found = await rewriteModelProto(model, tensors, basename(file.path), {
+    compute,
+    onProgress: (event) => event.stage === 'norm' && onProgress?.(event),
+    ...(signal && { signal }),
+  });
 
   const view = new ModelView(model);
   // Copies of the tensors' messages: staging moves the originals to where they will be, and W is read until the end.
@@ -72,12 +83,13 @@ export async function mergeModel(
   const outermost = modules.filter((module) => !adapted.has(module));
   const refusals = new Map(await Promise.all(outermost.map(async (each) => [each, await mergeRefusal(each)] as const)));
   const store = new AdapterStore(undefined, '_merged_data');
-  let written = 0;
-  const editor = new MergeEditor(view, store, (bytes) => {
+  let [written, total] = [0, 0];
+  const onWritten = (bytes: number) => {
     signal?.throwIfAborted();
     written += bytes;
-    onProgress?.({ stage: 'write', file: basename(outputPath), done: written, total: editor.byteLength });
-  });
+    onProgress?.({ stage: 'write', file: basename(outputPath), done: written, total });
+  };
+  const editor = new MergeEditor(view, store);
   const merged: { readonly module: FusedModule; readonly weight: MergedWeight | undefined }[] = [];
   for (const module of outermost) {
     signal?.throwIfAborted();
@@ -86,8 +98,9 @@ export async function mergeModel(
     const { name, weight } = await editor.weight(module, async () => {
       const gains: Float32Array[] = [];
       for (const each of chainOf(module)) gains.push(await gainOf(each, compute, signal));
-      return MergedWeight.open(module, gains);
+      return new MergedWeight(mergeRequest(module, gains, signal), merge, onWritten);
     });
+    total += weight?.byteLength ?? 0;
     editor.replace(module, name);
     merged.push({ module, weight });
   }
@@ -96,7 +109,7 @@ export async function mergeModel(
     model.irVersion = irVersion;
     forgetProvenance(model);
   }
-  onProgress?.({ stage: 'write', file: basename(outputPath), done: 0, total: editor.byteLength });
+  onWritten(0);
   await writeWithData(file, outputPath, {
     compact,
     ...(signal && { signal }),
@@ -106,9 +119,13 @@ export async function mergeModel(
     const failure = refusals.get(module);
     return failure === undefined ? [] : [{ ...module, failure }];
   });
-  const reports: MergeReport['modules'] = [
+  const mergedReports: MergedModuleReport[] = [];
+  for (const { module, weight } of merged) {
     // Only now: the errors are those of what was written.
-    ...merged.map(({ module, weight }) => mergedReport(module, weight)),
+    mergedReports.push(mergedReport(module, weight, (await weight?.rounding()) ?? null));
+  }
+  const reports: MergeReport['modules'] = [
+    ...mergedReports,
     ...[...refused, ...unread].map(unmergedReport),
     ...found.modules.filter((module) => module.status === 'skipped'),
   ];
@@ -124,7 +141,11 @@ export async function mergeModel(
   };
 }
 
-function mergedReport(module: FusedModule, weight: MergedWeight | undefined): MergedModuleReport {
+function mergedReport(
+  module: FusedModule,
+  weight: MergedWeight | undefined,
+  rounding: RoundingError | null,
+): MergedModuleReport {
   const { path, adapter, facts, node, kind, rank, scaling, outFeatures, inFeatures, loraA } = module;
   const chain = chainOf(module);
   const base = baseWeight(module);
@@ -150,13 +171,13 @@ function mergedReport(module: FusedModule, weight: MergedWeight | undefined): Me
     scaling,
     dtypes: { weight: base.type, adapter: loraA.tensor.type },
     weightShape: [outFeatures, inFeatures],
-    rounding: weight?.rounding ?? null,
+    rounding,
     fused: {
       weightBytes: bytes(base.tensor.byteLength),
       adapterBytes: bytes(sum(adapters.map((each) => each.bytes))),
       flopsPerRow: product + sum(adapters.map(({ flops }) => flops)),
     },
-    merged: { weightBytes: bytes(weight?.tensor.byteLength ?? 0), adapterBytes: 0, flopsPerRow: product },
+    merged: { weightBytes: bytes(weight?.byteLength ?? 0), adapterBytes: 0, flopsPerRow: product },
   };
 }
 

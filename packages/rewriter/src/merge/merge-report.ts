@@ -3,7 +3,7 @@
 import type { LayerKind } from '../attach/base-layers.js';
 import type { FloatType } from '../functions/form.js';
 import type { NodeReference } from '../report/report.js';
-import type { RoundingError } from './merged-weight.js';
+import type { RoundingError } from './rounding-sample.js';
 
 export const MERGE_SCHEMA_VERSION = 1;
 
@@ -39,7 +39,7 @@ export interface MergedModuleReport extends ModuleIdentity {
   readonly scaling: number;
   readonly dtypes: { readonly weight: FloatType; readonly adapter: FloatType };
   readonly weightShape: readonly [outFeatures: number, inFeatures: number];
-  /** W' in the model against W' in float64; null for a weight that another module has merged already. */
+  /** W' in the model against W' in float64, in a sample of it; null for a weight that another module has merged already. */
   readonly rounding: RoundingError | null;
   /** With the operator: W, and A, B and g of each adapter. */
   readonly fused: Cost;

@@ -15,6 +15,30 @@ export async function readMatrix(
   return transposed === 0 ? values : transpose(values, columns, rows);
 }
 
+/** Where a range begins, and how long it is. */
+export type Span = readonly [first: number, count: number];
+
+/** A part of a stored matrix of `shape`, as `[rows, columns]`, whichever way round it is stored; only that part is read. */
+export async function readBlock(
+  { tensor, transposed }: { readonly tensor: FloatTensor; readonly transposed: Transposed },
+  [height, width]: readonly [rows: number, columns: number],
+  rows: Span,
+  columns: Span,
+): Promise<Float64Array> {
+  if (transposed === 1) {
+    const block = await readBlock({ tensor, transposed: 0 }, [width, height], columns, rows);
+    return transpose(block, columns[1], rows[1]);
+  }
+  const elementBytes = tensor.byteLength / Math.max(1, height * width);
+  const block = new Float64Array(rows[1] * columns[1]);
+  for (let row = 0; row < rows[1]; row++) {
+    const start = ((rows[0] + row) * width + columns[0]) * elementBytes;
+    const bytes = await tensor.read(start, start + columns[1] * elementBytes);
+    block.set(toFloat64(bytes, tensor.type), row * columns[1]);
+  }
+  return block;
+}
+
 /** `row += Σₖ factors[offset + k] · matrix[k, :]`, four k at a time: the row is read and written a quarter as often. */
 export function addProducts(
   row: Float64Array,

@@ -316,6 +316,14 @@ describe('the end of a module', () => {
   });
 });
 
+it.each([
+  ['subtracted from both', 'torch2.15.0-peft0.21.2/legacy_square_two_adapters'],
+  ['left out of a product computed again', 'torch2.4.1-peft0.9.0/legacy_square'],
+])('keeps a bias that is %s', async (_, name) => {
+  const { report } = await rewritten(exported(name).model());
+  for (const module of report.modules) expect(module).toMatchObject({ status: 'fused', bias: true });
+});
+
 it('leaves a bias out that is all zeros', async () => {
   const model = exported('torch2.15.0-peft0.21.2/dynamo_square').model();
   new Edit(model).tensor(BIAS).rawData = new Uint8Array(24);

@@ -89,7 +89,11 @@ describe('integers', () => {
 describe('functions', () => {
   function bodyFacts(body: FunctionProto, calls: readonly NodeProto[], more: readonly FunctionProto[] = []) {
     const graph = makeGraph('test', {
-      inputs: [makeValueInfo('x', DataType.FLOAT, [4]), makeValueInfo('h', DataType.FLOAT16, [4])],
+      inputs: [
+        makeValueInfo('x', DataType.FLOAT, [4]),
+        makeValueInfo('h', DataType.FLOAT16, [4]),
+        makeValueInfo('symbolic', DataType.FLOAT, ['n', 4]),
+      ],
       outputs: [],
       nodes: [...calls],
       initializers: [floats('w', [2]), floats('v', [2])],
@@ -134,6 +138,11 @@ describe('functions', () => {
     const endless = makeFunction('lib', 'f', { ...partsOf(body), nodes: [call(['a', 'k'], 'r')] });
     const facts = bodyFacts(endless, [call(['x', 'w'], 'y')]);
     expect([facts.constant('k'), facts.elementType('a')]).toEqual([undefined, undefined]);
+  });
+
+  it('knows the rank of a shape whose sizes are not known', () => {
+    const facts = bodyFacts(body, [call(['symbolic', 'w'], 'y')]);
+    expect(facts.shape('a')).toEqual([undefined, 4]);
   });
 
   it('does not take calls of a missing function for calls of this one', () => {

@@ -102,7 +102,7 @@ function leadsToNormOfSum(scope: MatchScope, value: string): boolean {
 }
 
 /** What norms reduce by. A mean is none: that would be a normalisation of activations. */
-const REDUCTIONS = ['ReduceL2', 'ReduceL1', 'ReduceSumSquare', 'ReduceSum'];
+const REDUCTIONS = ['ReduceL2', 'ReduceL1', 'ReduceSumSquare', 'ReduceSum', 'ReduceMax'];
 /** Nodes from a divisor to the sum that it is the norm of at most: a clamp, a root, a sum, squares, magnitudes. */
 const LONGEST_NORM = 8;
 

@@ -1,6 +1,6 @@
-// `node benchmarks/models/measure.mjs FOLDER [--variants a,b] [--json FILE]`: the graphs of FOLDER (export.py, variants.py, with weights.bin
+// `node benchmarks/models/measure.mjs FOLDER [--variants a,b] [--work 0,2] [--launched] [--json FILE]`: the graphs of FOLDER (export.py, variants.py, with weights.bin
 // by weights.py) side by side on one GPU, in one process: decode steps replayed from CUDA graphs and a prefill, in turns; the weights are
-// loaded once for all of them. Prints a table; writes the figures, with what they were made on, as JSON.
+// loaded once for all of them. Prints a table; writes the figures, with what they were made on, as JSON. `--launched`: without CUDA graphs.
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -13,6 +13,8 @@ const { positionals, values: options } = parseArgs({
     variants: { type: 'string', default: 'unmerged,merged,merged-in-out,merged-kernel' },
     layers: { type: 'string', default: '36' },
     rounds: { type: 'string', default: '9' },
+    work: { type: 'string', default: '0,1,2' },
+    launched: { type: 'boolean', default: false },
     json: { type: 'string' },
   },
 });
@@ -27,11 +29,12 @@ const VOCABULARY = 151_936;
 const GIB = 2 ** 30;
 
 /** `context`: tokens in the buffers before the step; `steps`: runs in a row, of which a round takes the mean. */
-const WORK = [
+const ALL_WORK = [
   { name: 'decode, batch 1, context 1024', batch: 1, tokens: 1, context: 1024, longest: 2048, graph: true, steps: 20 },
   { name: 'decode, batch 16, context 512', batch: 16, tokens: 1, context: 512, longest: 1024, graph: true, steps: 20 },
   { name: 'prefill of 4096', batch: 1, tokens: 4096, context: 0, longest: 4096, graph: false, steps: 1 },
 ];
+const WORK = options.work.split(',').map((i) => ALL_WORK[Number(i)]);
 
 const used = () => cudaMemory().total - cudaMemory().free;
 const clocks = () => nvidiaSmi('clocks.sm,clocks.mem,temperature.gpu,power.draw');
@@ -47,7 +50,7 @@ const tensor = (type, dims, value = 0, device = GPU) => {
 
 const before = used();
 let start = performance.now();
-const weights = await loadInitializers(join(folder, 'unmerged.onnx'), { device: GPU, atLeast: 1024 });
+const weights = await loadInitializers(join(folder, `${variants[0]}.onnx`), { device: GPU, atLeast: 1024 });
 const loadSeconds = (performance.now() - start) / 1000;
 const weightBytes = used() - before;
 // Only time is asked: the same bytes, read as [in, out].
@@ -78,7 +81,7 @@ const memory = {};
 for (const variant of variants) {
   start = performance.now();
   const session = await createSession(join(folder, `${variant}.onnx`), {
-    providers: [{ name: 'cuda', graphs: true, arenaGrowth: 'as-requested' }],
+    providers: [{ name: 'cuda', graphs: !options.launched, arenaGrowth: 'as-requested' }],
     initializers: { ...weights, ...inOut },
     logSeverityLevel: 3,
   });
@@ -87,7 +90,7 @@ for (const variant of variants) {
     const { inputs, logits, cache } = buffers[i];
     const past = Object.fromEntries(cache.map(([name, at]) => [`past_key_values.${name}`, at]));
     const present = Object.fromEntries(cache.map(([name, at]) => [`present.${name}`, at]));
-    return session.bind({ ...inputs, ...past }, { logits, ...present }, { graph });
+    return session.bind({ ...inputs, ...past }, { logits, ...present }, { graph: graph && !options.launched });
   });
   start = performance.now();
   for (const run of runs) run.runSync();
@@ -128,8 +131,8 @@ const cacheBytes = WORK.reduce(
 );
 const first = memory[variants[0]];
 console.log(
-  `${variants[0]} alone: ${(first / GIB).toFixed(2)} GiB in use, of which weights and adapters ${(weightBytes / GIB).toFixed(2)}, caches of all ` +
-    `three ${(cacheBytes / GIB).toFixed(2)}, before anything ${(before / GIB).toFixed(2)}`,
+  `${variants[0]} alone: ${(first / GIB).toFixed(2)} GiB in use, of which weights and adapters ${(weightBytes / GIB).toFixed(2)}, caches ` +
+    `${(cacheBytes / GIB).toFixed(2)}, before anything ${(before / GIB).toFixed(2)}`,
 );
 if (options.json !== undefined) {
   const result = {

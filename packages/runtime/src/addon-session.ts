@@ -1,6 +1,13 @@
 // A session on the native addon.
 import { binding } from './addon.js';
-import { type Cell, FETCH, HANDLE, type NativeSessionHandle, type NativeTensorHandle } from './binding.js';
+import {
+  type Cell,
+  FETCH,
+  HANDLE,
+  type NativeRunOptions,
+  type NativeSessionHandle,
+  type NativeTensorHandle,
+} from './binding.js';
 import { BoundRun } from './bound-run.js';
 import { keepInPlace, pushCells, SHARE_FROM } from './cells.js';
 import { type ElementData, type ElementType, elementTypeOf } from './element-types.js';
@@ -29,12 +36,21 @@ export class AddonSession implements Session {
   readonly #signature: Signature;
   readonly #everything: readonly Cell[];
   readonly #graphs: boolean;
+  /** Of its GPU, such as `cuda:0`. */
+  readonly #gpu: string | undefined;
   #inFlight = 0;
   #idle: (() => void) | undefined;
   #disposal: Promise<void> | undefined;
 
-  private constructor(native: NativeSessionHandle, label: string, symbolicDims: 'check' | 'ignore', graphs: boolean) {
-    this.#graphs = graphs;
+  private constructor(
+    native: NativeSessionHandle,
+    label: string,
+    symbolicDims: 'check' | 'ignore',
+    config: SessionRequest['config'],
+  ) {
+    const cuda = config.providers?.find(({ name }) => name === 'cuda');
+    this.#graphs = cuda?.options?.enable_cuda_graph === '1';
+    this.#gpu = cuda && `cuda:${cuda.options?.device_id ?? 0}`;
     this.#native = native;
     this.#label = label;
     this.#signature = new Signature(native.inputs, native.outputs, symbolicDims);
@@ -54,7 +70,7 @@ export class AddonSession implements Session {
     try {
       if (model instanceof Uint8Array) keepInPlace(model);
       const { promise, id } = binding().NativeSessionHandle.create(model, { ...config, opsLibraries });
-      return new AddonSession(await abortable(promise, id, signal), label, symbolicDims, usesGraphs(config));
+      return new AddonSession(await abortable(promise, id, signal), label, symbolicDims, config);
     } catch (error) {
       throw fromNative(error, label, signal);
     }
@@ -66,7 +82,7 @@ export class AddonSession implements Session {
     const native = this.#live();
     const { signal } = options;
     signal?.throwIfAborted();
-    const given = nativeOptions(options);
+    const given = this.#options(options);
     const cells = this.#feedCells(feeds, true);
     const wanted = this.#fetchCells(options.fetches, true);
     this.#inFlight++;
@@ -87,7 +103,7 @@ export class AddonSession implements Session {
   runSync(feeds: Feeds, options: RunOptions = {}): Results {
     const native = this.#live();
     options.signal?.throwIfAborted();
-    const given = nativeOptions(options);
+    const given = this.#options(options);
     const cells = this.#feedCells(feeds, false);
     const wanted = this.#fetchCells(options.fetches, false);
     try {
@@ -142,6 +158,12 @@ export class AddonSession implements Session {
     return this.#native;
   }
 
+  #options(options: RunOptions): NativeRunOptions | undefined {
+    const { device, fetches = [] } = options;
+    if (this.#gpu === undefined || device !== undefined || Array.isArray(fetches)) return nativeOptions(options);
+    return nativeOptions(Object.values(fetches).includes('native') ? { ...options, device: this.#gpu } : options);
+  }
+
   #feedCells(feeds: Feeds, lent: boolean): readonly Cell[] {
     const cells: Cell[] = [];
     this.#signature.forEachFeed(feeds, (value) => {
@@ -180,10 +202,6 @@ export class AddonSession implements Session {
     }
     return results;
   }
-}
-
-function usesGraphs({ providers = [] }: SessionRequest['config']): boolean {
-  return providers.some(({ name, options }) => name === 'cuda' && options?.enable_cuda_graph === '1');
 }
 
 function boundTensor(value: unknown, parameter: string): NativeTensor {

@@ -1,12 +1,15 @@
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { afterAll, expect, test } from 'vitest';
 import { externalWeights, increment } from '../test/support/models.js';
 import { createSession, loadInitializers, NativeTensor } from './index.js';
 
+const root = mkdtempSync(join(tmpdir(), 'initializers-'));
+afterAll(() => rmSync(root, { recursive: true }));
+
 function folderWith(weights: Float32Array, model = externalWeights(4, 3)): string {
-  const folder = mkdtempSync(join(tmpdir(), 'initializers-'));
+  const folder = mkdtempSync(join(root, 'model-'));
   writeFileSync(join(folder, 'model.onnx'), model);
   writeFileSync(join(folder, 'weights.bin'), weights);
   return join(folder, 'model.onnx');

@@ -23,7 +23,7 @@ export type Fetches = readonly string[] | Readonly<Record<string, true | 'native
 export interface RunOptions<F extends Fetches = Fetches> {
   /** Default: every output, as data. */
   readonly fetches?: F;
-  /** Where `native` outputs are wanted: `cpu` or `cuda:N`. Default: wherever ONNX Runtime leaves them. */
+  /** Where `native` outputs are wanted: `cpu` or `cuda:N`. Default: on the GPU of a session that has one. */
   readonly device?: string;
   /** Aborts the run between two kernels. `runSync` looks at it once, before it starts. */
   readonly signal?: AbortSignal;

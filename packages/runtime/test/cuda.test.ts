@@ -1,8 +1,8 @@
 // CUDA: what sessions say where it is missing, and, on a machine that has it, all that test/programs/cuda.js looks at.
-import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { describeCuda } from '../src/index.js';
 import { chain, doraLinear, externalWeights, increment } from './support/models.js';
 import { buildRuntime, modelFile, runProgram } from './support/programs.js';
@@ -34,8 +34,10 @@ function gpuModels() {
 }
 
 describe('where CUDA is missing', () => {
+  const root = mkdtempSync(join(tmpdir(), 'cuda-provider-'));
+  afterAll(() => rmSync(root, { recursive: true }));
   const folder = (...files: string[]) => {
-    const path = mkdtempSync(join(tmpdir(), 'cuda-provider-'));
+    const path = mkdtempSync(join(root, 'folder-'));
     for (const file of files) writeFileSync(join(path, file), 'not a library');
     return path;
   };
@@ -93,7 +95,6 @@ describe('where CUDA is missing', () => {
   test('links that cannot be made are an error that says so', async () => {
     const provider = folder('libonnxruntime_providers_cuda.so', 'libonnxruntime_providers_shared.so');
     const cache = join(folder('file'), 'file');
-    mkdirSync(join(folder(), 'unused'));
     const argument = { model: modelFile('increment', increment()) };
     const env = { ORT_DORA_CUDA_PROVIDER_DIR: provider, XDG_CACHE_HOME: cache, ORT_DORA_RUNTIME: 'addon' };
     const { code, stderr } = await runProgram('cuda-missing.js', argument, { env });

@@ -1,5 +1,5 @@
 // Greedy tokens against those that PyTorch's generate gave, question by question, for any decoder of any folder.
-// node packages/vlm/bench/agreement.mjs --answers NAME [--model FOLDER] [--decoder NAME] [--recorded FOLDER] [--tie GAP] [--out FILE]
+// node packages/vlm/bench/agreement.mjs --answers NAME [--model FOLDER] [--decoder NAME] [--recorded FOLDER] [--tie GAP] [--device cuda] [--out FILE]
 // --recorded has questions.json and its pictures, as models/demo/record.py writes them; --answers says whose tokens count. Where the two
 // best logits of a question come closer than --tie (the rewrite's own error), either token is right: those are counted apart.
 // Exits 1 if any other answer differs. Needs built packages (npm run build).
@@ -8,7 +8,7 @@ import os from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { describeRuntime } from '@ort-dora/runtime';
+import { describeCuda, describeRuntime } from '@ort-dora/runtime';
 import { openVlm } from '@ort-dora/vlm';
 
 const DEMO = fileURLToPath(new URL('../../../models/fixtures/demo', import.meta.url));
@@ -20,12 +20,15 @@ const { values } = parseArgs({
     decoder: { type: 'string', default: 'decoder_model_merged' },
     recorded: { type: 'string', default: join(DEMO, 'recorded') },
     tie: { type: 'string', default: '1e-4' },
+    device: { type: 'string', default: 'cpu' },
     out: { type: 'string' },
   },
 });
 
 const records = JSON.parse(await readFile(join(values.recorded, 'questions.json'), 'utf8'));
-const model = await openVlm(values.model, { graphs: { decoder: values.decoder } });
+// Without TF32: the answers of float32 are what is asked for.
+const providers = values.device === 'cuda' ? [{ name: 'cuda', tf32: false }] : [];
+const model = await openVlm(values.model, { graphs: { decoder: values.decoder }, session: { providers } });
 const differing = [];
 let tokenCount = 0;
 for (const record of records) {
@@ -54,6 +57,7 @@ const wrong = differing.filter(({ gap, samePrompt }) => gap >= tie || !samePromp
 const result = {
   command: `node packages/vlm/bench/agreement.mjs ${process.argv.slice(2).join(' ')}`,
   machine: { cpu: os.cpus()[0]?.model, node: process.version, runtime: describeRuntime().backend },
+  device: values.device === 'cuda' ? describeCuda().devices[0] : 'cpu',
   questions: records.length,
   tokens: tokenCount,
   equal: records.length - differing.length,

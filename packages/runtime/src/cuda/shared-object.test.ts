@@ -1,13 +1,16 @@
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { afterAll, expect, test } from 'vitest';
 import { findOrtLibrary } from '../ort-library.js';
 import { neededLibraries } from './shared-object.js';
 
 const library = findOrtLibrary().path;
+const root = mkdtempSync(join(tmpdir(), 'shared-object-'));
+afterAll(() => rmSync(root, { recursive: true }));
+
 const written = (bytes: Uint8Array) => {
-  const path = join(mkdtempSync(join(tmpdir(), 'shared-object-')), 'lib.so');
+  const path = join(root, 'lib.so');
   writeFileSync(path, bytes);
   return path;
 };

@@ -100,9 +100,11 @@ describe('a session', () => {
 
   test('keeps outputs on the device', async () => {
     let { y } = await session.run({ x: float32([0, 10]) }, { fetches: { y: 'native' }, device: GPU });
-    for (let i = 0; i < 4; i++) ({ y } = await session.run({ x: y }, { fetches: { y: 'native' }, device: GPU }));
+    for (let i = 0; i < 4; i++) ({ y } = session.runSync({ x: y }, { fetches: { y: 'native' } }));
     assert.equal(y.device, GPU);
     assert.deepEqual(await y.read(), Float32Array.of(5, 15));
+    ({ y } = await session.run({ x: y }, { fetches: { y: 'native' }, device: 'cpu' }));
+    assert.deepEqual(y.data(), Float32Array.of(6, 16));
   });
 
   test('runs in bound memory', async () => {

@@ -1,14 +1,22 @@
-// `node load-and-run.mjs MODEL LAYERS KV_HEADS HEAD_DIM HIDDEN`: in this process, loads a decoder and runs it with stock
-// onnxruntime-node; prints the times in milliseconds and the last logits of the long run as JSON.
+// `node load-and-run.mjs HOW MODEL LAYERS KV_HEADS HEAD_DIM HIDDEN`: in this process, loads a decoder and runs it; prints the times in
+// milliseconds, the memory that is this process's own and the last logits of the long run as JSON. HOW is one of the ways below.
+import { readFileSync } from 'node:fs';
+import { createSession } from '@ort-dora/runtime';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { median } from './measured.mjs';
 
 const RUNS = 7;
-const [model, ...shape] = process.argv.slice(2);
+const WAYS = {
+  stock: (model) => InferenceSession.create(model),
+  'stock-unpacked': (model) => InferenceSession.create(model, { extra: { session: { disable_prepacking: '1' } } }),
+  library: (model) => createSession(model),
+  'library-kernels': (model) => createSession(model, { configEntries: { 'ort_dora.body': '' } }),
+};
+const [how, model, ...shape] = process.argv.slice(2);
 const [layers, heads, headDim, hidden] = shape.map(Number);
 
 const begun = performance.now();
-const session = await InferenceSession.create(model);
+const session = await WAYS[how](model);
 const load = performance.now() - begun;
 const decode = await timed(feeds({ tokens: 1, past: 64 }));
 const prefill = await timed(feeds({ tokens: 64, past: 0 }));
@@ -18,6 +26,7 @@ console.log(
     load,
     decode: decode.milliseconds,
     prefill: prefill.milliseconds,
+    ownMegabytes: ownMegabytes(),
     logits: [...prefill.logits.data.subarray((rows - 1) * vocabulary)],
   }),
 );
@@ -32,6 +41,12 @@ async function timed(inputs) {
     times.push(performance.now() - start);
   }
   return { milliseconds: median(times), logits };
+}
+
+/** Memory that is not a mapped file, of which all processes hold the same pages. */
+function ownMegabytes() {
+  const [, kilobytes] = /^RssAnon:\s+(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'utf8'));
+  return Math.round(Number(kilobytes) * 1.024e-3);
 }
 
 function feeds({ tokens, past }) {

@@ -15,7 +15,7 @@ const READING =
 const [given = '.', ...prefix] = process.argv.slice(2);
 const folder = resolve(given);
 const data = statSync(join(folder, DATA));
-writeResult('large-export', 'node benchmarks/large/rewrite.mjs FOLDER', {
+writeResult('large-export', ['node benchmarks/large/rewrite.mjs FOLDER', ...prefix].join(' '), {
   description: `Qwen3-32B's shape, bfloat16, rank 384, by \`ort-dora rewrite --scale runtime\`; median of ${RUNS} runs`,
   data: { gigabytes: rounded(data.size / 1e9, 1), onDiskBytes: data.blocks * 512 },
   graphs: [graph('model.onnx', 'all of the exporter’s metadata'), graph('slim.onnx', 'module paths only')],

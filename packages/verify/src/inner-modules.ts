@@ -66,7 +66,7 @@ export function innerGroups(
 }
 
 function renamed(module: ModuleDescription, before: Lifted, after: Lifted): ModuleDescription {
-  const { x, y, base, weight, loraA, loraB, lora, magnitude, bias, gain } = module.values;
+  const { x, y, base, weight, loraA, loraB, lora, magnitude, bias, product, gain } = module.values;
   const name = before.nameOf;
   return {
     ...module,
@@ -80,6 +80,7 @@ function renamed(module: ModuleDescription, before: Lifted, after: Lifted): Modu
       ...(lora !== undefined && { lora: name(lora) }),
       magnitude: magnitude === null ? null : name(magnitude),
       bias: bias === null ? null : name(bias),
+      ...(product !== undefined && { product: name(product) }),
       gain: after.nameOf(gain),
     },
   };

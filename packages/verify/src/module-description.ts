@@ -20,7 +20,10 @@ export interface ModuleDescription extends ModuleName {
   readonly dtypes: { readonly weight: string; readonly adapter: string };
   /** 1: stored transposed (W [in, out], A [in, r], B [r, out]); 0: as PyTorch has it. */
   readonly layouts: { readonly transW: 0 | 1; readonly transA: 0 | 1; readonly transB: 0 | 1 };
-  /** `adapted`: the base output is another adapter's result, not x·Wᵀ + bias. */
+  /**
+   * `adapted`: the base output is another adapter's result, not x·Wᵀ + bias. `recomputed`: it is that too, but what the
+   * adapter changes of x·Wᵀ is added to it.
+   */
   readonly form: { readonly base: string };
   readonly values: {
     readonly x: string;
@@ -35,16 +38,24 @@ export interface ModuleDescription extends ModuleName {
     /** null where the export holds g alone. */
     readonly magnitude: string | null;
     readonly bias: string | null;
+    /** x·Wᵀ, of `recomputed` ones. */
+    readonly product?: string;
     readonly gain: string;
   };
 }
 
 /** The values of the graph that enter the module. */
 export function boundaries(module: ModuleDescription): string[] {
-  if (isComposition(module)) return [module.values.base, module.values.lora];
   const { form, values } = module;
-  return form.base === 'adapted' ? [values.x, values.base] : [values.x];
+  if (isComposition(module)) {
+    const { base, lora, product } = module.values;
+    return product === undefined ? [base, lora] : [base, lora, product];
+  }
+  return isChained(form) ? [values.x, values.base] : [values.x];
 }
+
+/** Whether the base is another adapter's result. */
+export const isChained = ({ base }: ModuleDescription['form']) => base === 'adapted' || base === 'recomputed';
 
 /** A module that is judged by its composition. */
 export type Composition = ModuleDescription & { readonly values: { readonly lora: string } };

@@ -2,7 +2,7 @@
 
 import { type Difference, difference } from './difference.js';
 import { VerifyError } from './error.js';
-import { type Composition, isComposition, type ModuleDescription } from './module-description.js';
+import { type Composition, isChained, isComposition, type ModuleDescription } from './module-description.js';
 import type { Parameters, ValueOf } from './parameters.js';
 import { doraForward, matrix } from './reference.js';
 import { elementCount, type TensorData, toFloat64 } from './tensor.js';
@@ -36,12 +36,14 @@ export function referenceOf(module: ModuleDescription, parameters: Parameters, v
   const rows = spread(total, Math.max(fewestRows, Math.floor(multiplications / (inputs * outputs))));
   const rowsOf = (tensor: TensorData, width: number) =>
     matrix(pick(toFloat64(tensor), { rows, width }), rows.length, width, false);
-  const base = module.form.base === 'adapted' ? rowsOf(value(module.values.base)!, outputs) : undefined;
+  const base = isChained(module.form)
+    ? { values: rowsOf(value(module.values.base)!, outputs), isAdapted: module.form.base === 'adapted' }
+    : undefined;
   const y = doraForward(layer, gain, rowsOf(x, inputs), base);
   return { rows, width: outputs, values: y.data };
 }
 
-/** g·(base − bias + s·lora) + bias, the channels on the last axis or, of a convolution, on axis 1; a row there is a channel. */
+/** g·(base − bias + s·lora) + bias, or base + (g − 1)·product + g·s·lora where that was recomputed; the channels on the last axis or, of a convolution, on axis 1; a row there is a channel. */
 function composed(module: Composition, { gain, bias }: Parameters, value: ValueOf): Reference {
   const base = value(module.values.base)!;
   const lora = value(module.values.lora)!;
@@ -55,15 +57,16 @@ function composed(module: Composition, { gain, bias }: Parameters, value: ValueO
   }
   const width = channelsFirst ? elementCount(base.dims.slice(2)) : channels;
   const rows = spread(elementCount(base.dims) / Math.max(1, width), Math.max(fewestRows, Math.floor(elements / width)));
-  const [y, adapted] = [base, lora].map((tensor) => pick(toFloat64(tensor), { rows, width })) as [
-    Float64Array,
-    Float64Array,
-  ];
+  const picked = (tensor: TensorData) => pick(toFloat64(tensor), { rows, width });
+  const [y, adapted] = [picked(base), picked(lora)];
+  const product = module.values.product === undefined ? undefined : picked(value(module.values.product)!);
   const scaling = module.scaling * (module.adapterFactor ?? 1);
   for (let index = 0; index < y.length; index++) {
     const channel = channelsFirst ? rows[Math.floor(index / width)]! % channels : index % width;
     const b = bias?.[channel] ?? 0;
-    y[index] = gain[channel]! * (y[index]! - b + scaling * adapted[index]!) + b;
+    const [g, change] = [gain[channel]!, scaling * adapted[index]!];
+    if (product) y[index]! += (g - 1) * product[index]! + g * change;
+    else y[index] = g * (y[index]! - b + change) + b;
   }
   return { rows, width, values: y };
 }

@@ -62,8 +62,26 @@ test('continues from a given base output, as the second of two chained adapters 
     }
   }
   const direct = doraForward(parameters, gain, x);
-  const continued = doraForward(parameters, gain, x, matrix(own, 3, 4, false));
+  const continued = doraForward(parameters, gain, x, { values: matrix(own, 3, 4, false), isAdapted: true });
   for (const [i, value] of continued.data.entries()) expect(value).toBeCloseTo(direct.data[i]!, 12);
+});
+
+test('adds its change of x·Wᵀ to a given result, as PEFT before 0.14 does', () => {
+  const parameters = layer(4, 6, 2);
+  const gain = doraGain(parameters);
+  const x = matrix(values(3 * 6), 3, 6, false);
+  const before = values(12);
+  const added = doraForward(parameters, gain, x, { values: matrix(before, 3, 4, false), isAdapted: false });
+  const { bias: _, ...withoutBias } = parameters;
+  const own = doraForward(withoutBias, gain, x);
+  for (let t = 0; t < 3; t++) {
+    for (let o = 0; o < 4; o++) {
+      let product = 0;
+      for (let i = 0; i < 6; i++) product += x.data[t * 6 + i]! * parameters.weight.data[o * 6 + i]!;
+      const at = t * 4 + o;
+      expect(added.data[at]).toBeCloseTo(before[at]! + own.data[at]! - product, 12);
+    }
+  }
 });
 
 test('a rank of 0 leaves the base layer, scaled by its magnitude', () => {

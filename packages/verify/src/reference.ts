@@ -57,10 +57,15 @@ export function doraGain({ weight, loraA, loraB, magnitude, scaling }: DoraParam
  *
  * @param x [rows, in]
  * @param gain g [out], of doraGain
- * @param base the base layer's output [rows, out] with its bias, where it is not x·Wᵀ + bias: the second of two chained
- *   adapters continues from the first one's output
+ * @param base of a further adapter, the result [rows, out] of the one before, with the layer's bias. Since PEFT 0.14 it takes
+ *   the place of x·Wᵀ + bias (`isAdapted`); before, what the adapter changes of x·Wᵀ is added to it
  */
-export function doraForward(parameters: DoraParameters, gain: Float64Array, x: Matrix, base?: Matrix): Matrix {
+export function doraForward(
+  parameters: DoraParameters,
+  gain: Float64Array,
+  x: Matrix,
+  base?: { readonly values: Matrix; readonly isAdapted: boolean },
+): Matrix {
   const { weight, loraA, loraB, bias, scaling } = parameters;
   const outputs = weight.rows;
   const rank = loraA.rows;
@@ -71,10 +76,13 @@ export function doraForward(parameters: DoraParameters, gain: Float64Array, x: M
     for (let k = 0; k < rank; k++) hidden[k] = dot(x.data, from, loraA.data, k * x.columns, x.columns);
     for (let o = 0; o < outputs; o++) {
       const b = bias?.[o] ?? 0;
-      const plain = base
-        ? base.data[t * outputs + o]! - b
-        : dot(x.data, from, weight.data, o * weight.columns, weight.columns);
-      y[t * outputs + o] = gain[o]! * (plain + scaling * dot(hidden, 0, loraB.data, o * rank, rank)) + b;
+      const before = base?.values.data[t * outputs + o];
+      const plain =
+        before !== undefined && base?.isAdapted
+          ? before - b
+          : dot(x.data, from, weight.data, o * weight.columns, weight.columns);
+      const adapted = gain[o]! * (plain + scaling * dot(hidden, 0, loraB.data, o * rank, rank));
+      y[t * outputs + o] = before === undefined || base?.isAdapted ? adapted + b : before + (adapted - plain);
     }
   }
   return { rows: x.rows, columns: outputs, data: y };

@@ -24,6 +24,7 @@ import {
   matchBase,
   matchOutput,
   type ProvenLinearModule,
+  recomputedProduct,
 } from './linear-module.js';
 import { isBias, PROVED, type Proof, proveParts, proveSameMatrix, type Shapes, withoutZeros } from './linear-proof.js';
 import { rewriteLinearModule } from './linear-rewrite.js';
@@ -212,9 +213,10 @@ async function proveBias(
     if (unwiden(scope, product.x) !== unwiden(scope, layer.x)) {
       return mismatch(`the base term is computed from "${product.x}", the layer from "${layer.x}"`, product.node);
     }
-    if (module.base.kind !== 'layer' || !(await proveSameMatrix(context, product.weight, layer.weight))) {
+    if (!(await proveSameMatrix(context, product.weight, layer.weight))) {
       return mismatch('the base term is computed with another weight than the layer', product.node);
     }
+    if (recomputedProduct(module) !== undefined) return matched(undefined);
   }
   return matched(await withoutZeros(context, bias));
 }

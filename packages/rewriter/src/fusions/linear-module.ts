@@ -64,6 +64,14 @@ export interface ProvenLinearModule extends LinearModule {
   readonly adapterFactor: number;
 }
 
+/**
+ * The layer's product x·Wᵀ, where a further adapter is not composed over the one before but over this, and its change of it
+ * added: y = y0 + (g − 1)·x·Wᵀ + g·s·ℓ (PEFT before 0.14). Undefined for other modules.
+ */
+export function recomputedProduct({ base, baseTerm }: LinearModule): string | undefined {
+  return base.kind === 'adapted' && baseTerm.kind === 'recomputed' ? baseTerm.product.output : undefined;
+}
+
 /** The layer below all adapters. */
 export function innermostLayer(base: LinearBase): LinearLayer {
   return base.kind === 'layer' ? base.layer : innermostLayer(base.module.base);
@@ -137,7 +145,8 @@ export function matchBase(
   const output = uncast(context.scope, value);
   const module = context.moduleOf(output);
   if (module !== undefined) {
-    return matched({ kind: 'adapted', output, module: module as LinearModule });
+    // What is behind the module's sum may go with it; its result keeps its name.
+    return matched({ kind: 'adapted', output: module.output, module: module as LinearModule });
   }
   const layer = matchLayer(context.scope, output);
   return layer.matched ? matched({ kind: 'layer', layer: layer.value }) : layer;

@@ -19,6 +19,7 @@ import {
   type LinearModule,
   magnitudeOrGain,
   type ProvenLinearModule,
+  recomputedProduct,
 } from './linear-module.js';
 
 export const PROVED = matched(undefined);
@@ -199,6 +200,8 @@ async function proveBias(
   if (baseTerm.kind === 'recomputed') {
     const proof = await proveRecomputed(context, module, baseTerm.product);
     if (!proof.matched) return proof;
+    // What is added to another adapter's result has no bias; that result has it.
+    if (recomputedProduct(module) !== undefined) return matched(undefined);
   }
   return matched(await withoutZeros(context, bias));
 }
@@ -221,8 +224,7 @@ export async function withoutZeros(context: FusionContext, bias: string | undefi
 }
 
 async function proveRecomputed(context: FusionContext, module: LinearModule, product: LinearProduct): Promise<Proof> {
-  if (module.base.kind !== 'layer') return mismatch('a chained adapter recomputes the base layer', product.node);
-  const { layer } = module.base;
+  const layer = innermostLayer(module.base);
   if (unwiden(context.scope, product.x) !== unwiden(context.scope, layer.x)) {
     return mismatch(`the base term is computed from "${product.x}", the layer from "${layer.x}"`, product.node);
   }

@@ -10,11 +10,12 @@ import { floatType, toFloat32 } from '../tensors/elements.js';
 import { float32Tensor } from '../tensors/make.js';
 import type { FloatTensor, StoredTensor } from '../tensors/stored-tensor.js';
 import type { FusedDescription, RewriteContext } from './fusion.js';
-import { baseOutput, innermostLayer, type ProvenLinearModule } from './linear-module.js';
+import { baseOutput, innermostLayer, type ProvenLinearModule, recomputedProduct } from './linear-module.js';
 
 /**
  * Writes DoraLinear where nothing else reads the base layer and the settings ask for it, else DoraCompose. A base over a
- * quantized weight stays as it is: runtimes multiply with it in their own way.
+ * quantized weight stays as it is: runtimes multiply with it in their own way. A further adapter that PEFT composes over the
+ * layer's product becomes DoraCompose over that; what it changes is added to the result of the adapters before.
  */
 export async function rewriteLinearModule(
   context: RewriteContext,
@@ -37,15 +38,21 @@ export async function rewriteLinearModule(
     if (refusal !== undefined) return mismatch(refusal, module.root);
   }
   const gain = await writeGain(context, module, source);
+  const product = recomputedProduct(module);
+  const term = product === undefined ? undefined : inResultType(context, module, product);
   const inputs = asLinear
     ? [layer.x, layer.weight.value, module.lora.loraA.value, module.lora.loraB.value, gain]
-    : [module.baseValue, adapterResult(context, module), gain];
-  if (module.bias !== undefined) inputs.push(biasOfResultType(context, module, module.bias));
-  const overload = editor.replaceByOperator(module.output, form, {
+    : [term ?? module.baseValue, adapterResult(context, module), gain];
+  if (module.bias !== undefined) inputs.push(inResultType(context, module, module.bias));
+  const call = {
     inputs,
     scaling: module.scaling,
     name: context.adapter === undefined ? context.path : `${context.path}/${context.adapter}`,
-  });
+  };
+  const overload =
+    term === undefined
+      ? editor.replaceByOperator(module.output, form, call)
+      : editor.replaceByChange(module.output, form, call, { base: module.baseValue, term });
   return matched({
     operator: form.op,
     overload,
@@ -72,6 +79,7 @@ export async function rewriteLinearModule(
       lora: module.lora.output,
       magnitude: module.gain.kind === 'norm' ? module.gain.norm.magnitude : null,
       bias: module.bias ?? null,
+      ...(product !== undefined && { product }),
       gain,
     },
   });
@@ -103,8 +111,10 @@ function layouts(module: ProvenLinearModule) {
   return { transW: flag(innermostLayer(module.base).weight), transA: flag(loraA), transB: flag(loraB) };
 }
 
-function exportForm({ gain, base }: ProvenLinearModule): ExportForm {
-  const layerForm = base.kind === 'layer' ? base.layer.form : 'adapted';
+function exportForm(module: ProvenLinearModule): ExportForm {
+  const { gain, base } = module;
+  const chained = recomputedProduct(module) === undefined ? 'adapted' : 'recomputed';
+  const layerForm = base.kind === 'layer' ? base.layer.form : chained;
   if (gain.kind !== 'norm') return { norm: 'composeOnly', delta: null, base: layerForm };
   const { delta } = gain.norm;
   const kind = delta.kind === 'constant' ? 'constantDelta' : (delta.eye?.kind ?? 'direct');
@@ -125,10 +135,10 @@ function operatorAdapterType({ types }: ProvenLinearModule): FloatType {
   return types.adapter === types.result ? types.adapter : 'float32';
 }
 
-/** The bias as an operator of the result's type takes it. */
-function biasOfResultType({ editor, scope }: RewriteContext, { output, types }: ProvenLinearModule, bias: string) {
-  const type = floatType(scope.elementType(bias));
-  return type === types.result ? bias : editor.insertCast(output, bias, types.result);
+/** A value of the layer, its bias or product, as an operator of the result's type takes it. */
+function inResultType({ editor, scope }: RewriteContext, { output, types }: ProvenLinearModule, value: string) {
+  const type = floatType(scope.elementType(value));
+  return type === types.result ? value : editor.insertCast(output, value, types.result);
 }
 
 /** Where g comes from. */

@@ -105,8 +105,11 @@ export interface ExportForm {
   readonly norm: 'full' | 'composeOnly' | 'attached';
   /** Where B·A came from; null where the export did not have it. */
   readonly delta: 'eyeLike' | 'equalEye' | 'constantEye' | 'constantDelta' | 'direct' | null;
-  /** The base layer, and where the bias was added to the product. */
-  readonly base: LayerForm | 'adapted' | 'MatMulNBits' | 'MatMulInteger' | 'DequantizeLinear';
+  /**
+   * The base layer, and where the bias was added to the product. `adapted`: another adapter's result. `recomputed`: the
+   * layer's product, computed again for a further adapter, whose change of it is added to the others' result.
+   */
+  readonly base: LayerForm | 'adapted' | 'recomputed' | 'MatMulNBits' | 'MatMulInteger' | 'DequantizeLinear';
 }
 
 /** Left exactly as it was. */
@@ -145,6 +148,8 @@ export interface FusedValues {
   readonly lora?: string;
   readonly magnitude: string | null;
   readonly bias: string | null;
+  /** The layer's product without its bias, where `form.base` is `recomputed`. */
+  readonly product?: string;
   /** g in the rewritten graph. */
   readonly gain: string;
 }

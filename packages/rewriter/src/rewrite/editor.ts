@@ -32,6 +32,13 @@ export interface GraphEditor {
   insertOperator(before: string, form: OperatorForm, call: OperatorCall & { readonly output: string }): string;
   /** Computes `output` by an operator instead, and removes what is unread from then on; returns the overload used. */
   replaceByOperator(output: string, form: OperatorForm, call: OperatorCall): string;
+  /** Likewise, by `base + (operator − term)`: what the operator changes of `term` is added to `base`. */
+  replaceByChange(
+    output: string,
+    form: OperatorForm,
+    call: OperatorCall,
+    values: { readonly base: string; readonly term: string },
+  ): string;
 }
 
 export interface OperatorCall {
@@ -132,16 +139,38 @@ export class ScopeEditor implements GraphEditor {
   replaceByOperator(output: string, form: OperatorForm, call: OperatorCall): string {
     const old = this.#producer(output);
     const node = this.#operator(form, call, output, old);
-    const read = this.#initializersOf(this.#dying(old, call.inputs));
-    // The value keeps its name, so that its readers, and whoever compares both graphs, find it.
+    this.#replace(old, output, [node], call.inputs);
+    return node.overload ?? '';
+  }
+
+  replaceByChange(
+    output: string,
+    form: OperatorForm,
+    call: OperatorCall,
+    { base, term }: { readonly base: string; readonly term: string },
+  ): string {
+    const old = this.#producer(output);
+    const [adapted, change] = ['adapted', 'change'].map((name) => this.view.freshName(`${output}.${name}`)) as [
+      string,
+      string,
+    ];
+    const node = this.#operator(form, call, adapted, old);
+    const difference = makeNode('Sub', [adapted, term], [change], { name: change });
+    const sum = makeNode('Add', [base, change], [output], { name: this.view.freshName(`${output}.sum`) });
+    this.#replace(old, output, [node, difference, sum], [...call.inputs, base, term]);
+    return node.overload ?? '';
+  }
+
+  /** The value keeps its name, so that its readers, and whoever compares both graphs, find it. */
+  #replace(old: NodeProto, output: string, nodes: readonly NodeProto[], inputs: readonly string[]): void {
+    const read = this.#initializersOf(this.#dying(old, inputs));
     this.scope.setOutput(old, old.output.indexOf(output), this.view.freshName(`${output}.replaced`));
-    this.scope.insertBefore(old, node);
-    this.#nodesAdded++;
+    this.scope.insertBefore(old, ...nodes);
+    this.#nodesAdded += nodes.length;
     this.#nodesRemoved += removeDeadNodes(this.view, [old]).nodes;
     for (const [name, tensor] of read) {
       if (this.scope.initializer(name) === undefined) this.#bytesSaved += tensorBytes(tensor);
     }
-    return node.overload ?? '';
   }
 
   /** The operator's node; it takes over the metadata of the node that it replaces (torch.onnx's module scopes). */

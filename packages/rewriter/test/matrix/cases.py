@@ -96,6 +96,7 @@ MUTATED = {
         *("legacy_square_warm", "legacy_2d_square", "dynamo_square", "dynamo_square_optimized", "dynamo_2d_square"),
         *("dynamo_square_siblings", "dynamo_square_mixed", "dynamo_norm_pow"),
     ),
+    "torch2.15.0-peft0.13.2": ("legacy_square_two_adapters", "dynamo_square_two_adapters_optimized"),
     "torch2.6.0-peft0.14.0": ("dynamo_square", "dynamo_square_optimized"),
     "torch2.4.1-peft0.9.0": ("legacy_square",),
 }

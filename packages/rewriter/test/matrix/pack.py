@@ -31,7 +31,7 @@ def main():
     for folder in sorted(folders, key=versions, reverse=True):
         for case in json.loads((folder / "cases.json").read_text())["cases"]:
             path = folder / f"{case['name']}.onnx"
-            if case["status"] == "exported" and not is_left_alone(folder, models[case["name"]]):
+            if case["status"] == "exported":
                 pending[path] = structures(onnx.load(path))
     for old in HERE.glob("*.zip"):
         old.unlink()
@@ -49,11 +49,6 @@ def main():
         expected = {"name": path.stem, "modules": expected_modules(**models[path.stem])}
         index.setdefault(path.parent.name, []).append(expected)
     (HERE / "fixtures.json").write_text(json.dumps(index, indent=1, sort_keys=True) + "\n")
-
-
-def is_left_alone(folder, model):
-    """PEFT before 0.14 computes the layer again for each further adapter, which the operators do not express."""
-    return versions(folder)[1] < Version("0.14") and model.get("adapters", 1) > 1
 
 
 def news(structures, path):

@@ -48,7 +48,7 @@ export function excerpt(
   { values, form }: Pick<FusedModuleReport, 'values' | 'form'>,
 ): GraphExcerpt | undefined {
   const outside = new Map([[values.x, 'x']]);
-  if (form.base === 'adapted') outside.set(values.base, 'y of the adapter before');
+  if (form.base === 'adapted' || form.base === 'recomputed') outside.set(values.base, 'y of the adapter before');
   const { nodes: inner, isPart } = collect(scope, values.y, new Set(outside.keys()));
   if (inner.length === 0) return undefined;
 

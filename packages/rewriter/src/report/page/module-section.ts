@@ -122,5 +122,10 @@ function exportForm({ form }: FusedModuleReport): string {
   if (form.norm === 'attached') return form.base;
   const norm =
     form.norm === 'composeOnly' ? 'norm folded' : form.delta === null ? 'norm' : `norm by ${deltas[form.delta]}`;
-  return `${form.base === 'adapted' ? 'chained' : form.base}, ${norm}`;
+  return `${CHAINED.get(form.base) ?? form.base}, ${norm}`;
 }
+
+const CHAINED: ReadonlyMap<FusedModuleReport['form']['base'], string> = new Map([
+  ['adapted', 'chained'],
+  ['recomputed', 'beside another adapter'],
+]);

@@ -135,7 +135,7 @@ function proveTypes(
     return mismatch('the base layer does not have one float type that the operators know', layer.nodes[0]);
   }
   const result = typeOf(module.output);
-  if (result === undefined || (result !== weight && result !== 'float32')) {
+  if (result !== weight && result !== 'float32') {
     return mismatch(`the result is ${result ?? 'of unknown type'}, the base ${weight}`, root);
   }
   const baseValue = [baseOutput(module.base), plain(scope, composition.base)].find((value) => typeOf(value) === result);

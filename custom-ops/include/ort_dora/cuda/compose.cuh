@@ -78,7 +78,7 @@ __global__ void __launch_bounds__(kStripThreads) ComposePlanesKernel(DoraCompose
 template <class T, class U, bool base_has_bias, int kWidth>
 cudaError_t LaunchCompose(const CudaComposeProblem& p, int multiprocessors, cudaStream_t stream) {
   if (p.inner == 1) {
-    const Strips strips = Strips::For(p.outer, p.channels, kWidth, multiprocessors);
+    const Strips strips = Strips::For(p.outer, p.channels, kWidth, 8 * multiprocessors);
     ComposeRowsKernel<T, U, base_has_bias, kWidth><<<strips.blocks(), kStripThreads, 0, stream>>>(p, strips);
   } else {
     const int64_t vectors = p.inner / kWidth, count = p.outer * p.channels * vectors;

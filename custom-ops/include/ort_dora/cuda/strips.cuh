@@ -25,14 +25,14 @@ struct Strips {
   int width;       // threads side by side; a power of two
   int height;      // rows that a block covers at once
 
-  // For threads of `channels_each`: about eight blocks a multiprocessor, and at least eight rows a thread.
-  static Strips For(int64_t rows, int64_t channels, int channels_each, int multiprocessors) {
+  // For threads of `channels_each`: about so many blocks, and at least eight rows a thread.
+  static Strips For(int64_t rows, int64_t channels, int channels_each, int blocks) {
     Strips s{rows, channels, 1, 1, rows, 1, kStripThreads};
     const int64_t vectors = CeilDiv<int64_t>(channels, channels_each);
     while (s.width < 64 && s.width < vectors) s.width *= 2;
     s.height = kStripThreads / s.width;
     s.across = CeilDiv<int64_t>(vectors, s.width);
-    const int64_t wanted = std::max<int64_t>(1, int64_t{multiprocessors} * 8 / s.across);
+    const int64_t wanted = std::max<int64_t>(1, blocks / s.across);
     s.depth = std::max<int64_t>(CeilDiv(rows, wanted), 8 * s.height);
     s.depth = CeilDiv<int64_t>(s.depth, s.height) * s.height;
     s.strips = CeilDiv(rows, s.depth);

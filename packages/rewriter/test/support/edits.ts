@@ -1,12 +1,14 @@
 /** Editing sample models by hand: near misses and harmless variants. */
 import {
   type AttributeValue,
+  DataType,
   type GraphProto,
   inlineBytes,
   type ModelProto,
   makeAttribute,
   makeNode,
   makeTensor,
+  makeValueInfo,
   type NodeProto,
   type TensorProto,
 } from '@ort-dora/onnx';
@@ -87,6 +89,17 @@ export class Edit {
   /** Lets a value be a graph output too. */
   expose(value: string, elemType = 1): void {
     this.graph.output.push({ name: value, type: { tensorType: { elemType } }, metadataProps: [] });
+  }
+
+  /** Gives an initializer other dimensions over the same data. */
+  setDims(name: string, dims: readonly number[]): void {
+    this.tensor(name).dims = dims.map(BigInt);
+  }
+
+  /** Makes an initializer a graph input of float32, of sizes that a run decides where they have names. */
+  given(name: string, dims: readonly (number | string)[]): void {
+    this.graph.initializer = this.graph.initializer.filter((tensor) => tensor.name !== name);
+    this.graph.input.push(makeValueInfo(name, DataType.FLOAT, dims));
   }
 
   /** Lets an initializer be replaceable by a graph input. */

@@ -2,9 +2,10 @@
  * The checks of a set of TypeScript sources: what a matcher asks before it goes on.
  *
  * A condition is one if one of its sides refuses: returns `undefined`, `false`, an empty array or a mismatch, throws,
- * stops a loop, or clears a flag. Removing a check means forcing the condition to the other side. A condition of several parts is as many
- * checks: of `a || b` that refuses, each operand; of `a && b` that leads on, each operand. Named parts are followed: a
- * constant into its initializer, a call into what the predicate returns, `every` and `some` into what they are given.
+ * stops a loop, or clears a flag. Removing a check means forcing the condition to the other side. A condition of several
+ * parts is as many checks: of `a || b` that refuses, each operand; of `a && b` that leads on, each operand. Named parts are
+ * followed: a constant into its initializer, a call into what the predicate returns, `every` and `some` into what they are
+ * given.
  */
 import { parseSync } from 'oxc-parser';
 

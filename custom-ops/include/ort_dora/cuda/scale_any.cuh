@@ -101,7 +101,7 @@ inline cudaError_t LaunchAnyScale(const CudaScaleProblem& p, void* workspace, si
     AdapterTermsKernel<T, U><<<static_cast<unsigned>(CeilDiv<int64_t>(out, kAnyTile)), kAnyThreads, 0, stream>>>(p, w, a, b, gram, terms);
     return cudaGetLastError();
   });
-  return error != cudaSuccess ? error : LaunchNorms(p, terms, 1, gram + rank * rank, stream);
+  return error != cudaSuccess ? error : LaunchNorms(p, terms, 1, gram + rank * rank, false, false, stream);
 }
 
 }  // namespace ort_dora::cuda

@@ -21,4 +21,6 @@ int dora_linear_gemm(const cuda::CudaLinearProblem* p, void* workspace, size_t b
 ORT_DORA_BENCH_OP(dora_scale, Scale)
 ORT_DORA_BENCH_OP(dora_compose, Compose)
 ORT_DORA_BENCH_OP(dora_compose_grad, ComposeGrad)
+ORT_DORA_BENCH_OP(dora_linear_bank, LinearBank)
+ORT_DORA_BENCH_OP(dora_compose_bank, ComposeBank)
 }

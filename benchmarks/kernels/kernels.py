@@ -1,6 +1,6 @@
 """Times the CUDA operators beside cuBLAS and eager PyTorch on this machine's GPU: a table on stdout, JSON with --json.
 
-    python benchmarks/kernels/kernels.py LIBRARY [--json FILE] [--only linear,scale,compose,grad] [--quick]
+    python benchmarks/kernels/kernels.py LIBRARY [--json FILE] [--only linear,scale,compose,grad,bank] [--quick]
 
 LIBRARY is libort_dora_kernels_bench.so; README.md says how to build it.
 """
@@ -184,6 +184,56 @@ def bench_grad(library, timer, quick):
     return results
 
 
+def bench_bank(library, timer, quick):
+    """Runs of a row, each with an adapter of its own or all with one; runs of many rows."""
+    results = []
+    rank = 16
+    for out, inner in [(4096, 4096)] if quick else SHAPES:
+        slots = 64
+        w = normal(out, inner, deviation=inner**-0.5)
+        bank = normal(slots, rank * (inner + out), deviation=inner**-0.5)
+        gains = (1 + 0.1 * torch.randn(slots, out, device="cuda")).float()
+        scaling = torch.full((slots,), SCALING, device="cuda")
+        ranks = torch.full((slots,), rank, dtype=torch.int32, device="cuda")
+        for rows, runs, distinct in [(64, 64, True), (64, 64, False), (16, 16, True), (1, 1, True), (1024, 4, True), (4096, 1, True)]:
+            slot = (torch.randperm(slots) if distinct else torch.full((slots,), 7))[:runs].int().cuda()
+            x, y = normal(rows, inner), torch.full((rows, out), float("nan"), dtype=torch.bfloat16, device="cuda")
+            for transposed in (False, True):
+                stored = w.T.contiguous() if transposed else w
+                call = library.linear_bank(x, stored, bank, gains, scaling, ranks, slot, y, rank, transposed)
+                call()
+                error = 0.0
+                for i, s in enumerate(slot.tolist()[:4]):
+                    part = slice(i * rows // runs, (i + 1) * rows // runs)
+                    A, B = bank[s, : rank * inner].view(rank, inner), bank[s, rank * inner :].view(out, rank)
+                    error = max(error, relative_error(y[part, :4096], exact_linear(x[part], {"W": w, "A": A, "B": B, "g": gains[s]})))
+                A, B = bank[7, : rank * inner].view(rank, inner), bank[7, rank * inner :].view(out, rank)
+                single = library.linear(x, stored, A, B, gains[7], torch.empty_like(y), SCALING, trans=(transposed, False, False))
+                read = torch.empty((w.numel() + min(slots, runs if distinct else 1) * rank * (inner + out)), dtype=torch.bfloat16, device="cuda")
+                copied = timer(lambda: read[: read.numel() // 2].copy_(read[read.numel() // 2 :]))
+                us, single_us = timer(call), timer(single)
+                results.append(
+                    {
+                        "op": "linear_bank",
+                        "out": out,
+                        "in": inner,
+                        "rank": rank,
+                        "rows": rows,
+                        "runs": runs,
+                        "adapters": int(slot.unique().numel()),
+                        "transposed": int(transposed),
+                        "us": us,
+                        "linear_us": single_us,
+                        "over_linear": us / single_us,
+                        # The time to move as many bytes as W and the adapters in use have, reads and writes counted, in the same run.
+                        "bytes_us": copied,
+                        "over_bytes": us / copied,
+                        "error": error,
+                    }
+                )
+    return results
+
+
 def geometric_mean(values):
     return math.exp(sum(math.log(v) for v in values) / len(values))
 
@@ -213,12 +263,12 @@ def main():
     arguments.add_argument("library")
     arguments.add_argument("--json")
     arguments.add_argument("--commit", default="unknown")
-    arguments.add_argument("--only", default="linear,scale,compose,grad")
+    arguments.add_argument("--only", default="linear,scale,compose,grad,bank")
     arguments.add_argument("--quick", action="store_true")
     options = arguments.parse_args()
     torch.manual_seed(1)
     library, timer = Library(options.library), Timer()
-    benches = {"linear": bench_linear, "scale": bench_scale, "compose": bench_compose, "grad": bench_grad}
+    benches = {"linear": bench_linear, "scale": bench_scale, "compose": bench_compose, "grad": bench_grad, "bank": bench_bank}
     results = []
     for name in options.only.split(","):
         results += benches[name](library, timer, options.quick)

@@ -80,10 +80,28 @@ class ComposeGradProblem(ctypes.Structure):
     ]
 
 
+class AdapterBank(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_void_p) for name in ("bank", "gains", "scaling", "rank", "slot")]
+    _fields_ += [("dtype", ctypes.c_int)]
+    _fields_ += [(name, ctypes.c_int64) for name in ("slots", "row_elements", "row_gains", "runs", "offset_a", "offset_b", "offset_g", "max_rank")]
+
+
+class LinearBankProblem(ctypes.Structure):
+    _fields_ = [
+        ("x", ctypes.c_void_p),
+        ("W", Matrix),
+        ("adapters", AdapterBank),
+        ("bias", ctypes.c_void_p),
+        ("y", ctypes.c_void_p),
+        ("dtype", ctypes.c_int),
+        ("rows", ctypes.c_int64),
+    ]
+
+
 class Library:
     def __init__(self, path):
         self._library = ctypes.CDLL(path)
-        for name in ("dora_linear", "dora_linear_gemm", "dora_scale", "dora_compose", "dora_compose_grad"):
+        for name in ("dora_linear", "dora_linear_gemm", "dora_scale", "dora_compose", "dora_compose_grad", "dora_linear_bank"):
             getattr(self._library, name).argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p]
             getattr(self._library, f"{name}_workspace").restype = ctypes.c_size_t
             getattr(self._library, f"{name}_workspace").argtypes = [ctypes.c_void_p]
@@ -163,3 +181,20 @@ class Library:
             scaling,
         )
         return self.prepare("dora_compose_grad", p)
+
+    def linear_bank(self, x, W, bank, gains, scaling, rank, slot, y, max_rank, trans=False):
+        """One module that takes all of every bank row: A [max_rank,in], then B [out,max_rank]."""
+        inner = x.shape[1]
+        adapters = AdapterBank(
+            *(t.data_ptr() for t in (bank, gains, scaling, rank, slot)),
+            DTYPES[bank.dtype],
+            *bank.shape,
+            gains.shape[1],
+            slot.shape[0],
+            0,
+            max_rank * inner,
+            0,
+            max_rank,
+        )
+        p = LinearBankProblem(x.data_ptr(), Matrix.of(W, trans), adapters, None, y.data_ptr(), DTYPES[x.dtype], x.shape[0])
+        return self.prepare("dora_linear_bank", p)

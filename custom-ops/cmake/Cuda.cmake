@@ -28,7 +28,7 @@ if(CMAKE_CXX_COMPILER)
 endif()
 
 set(cuda_objects)
-foreach(name compose compose_grad linear linear_gemm linear_stream_bfloat16 linear_stream_float16 linear_stream_float32 scale)
+foreach(name compose compose_bank compose_grad linear linear_bank linear_gemm linear_stream_bfloat16 linear_stream_float16 linear_stream_float32 scale)
   set(source ${PROJECT_SOURCE_DIR}/src/cuda/${name}.cu)
   set(object ${CMAKE_CURRENT_BINARY_DIR}/cuda/${name}.o)
   add_custom_command(

@@ -69,6 +69,10 @@ AdapterBank BankOf(const Run& run, int64_t rows) {
     throw InputError("input slot: expected a number of runs that divides the " + std::to_string(rows) + " rows of x, got " +
                      std::to_string(bank.runs));
   }
+  return bank;
+}
+
+void CheckSlots(const AdapterBank& bank) {
   for (int64_t i = 0; i < bank.runs; ++i) {
     const int32_t slot = bank.slot[i];
     if (slot < -1 || slot >= bank.slots) {
@@ -80,7 +84,6 @@ AdapterBank BankOf(const Run& run, int64_t rows) {
                        std::to_string(bank.max_rank));
     }
   }
-  return bank;
 }
 
 }  // namespace ort_dora

@@ -17,7 +17,10 @@ std::vector<SizeAttribute> BankAttributes();
 // knows "in" and "out" as far as they are known. Throws InputError.
 void CheckBank(ShapeCheck& check, const Attributes& attributes, const std::vector<Shape>& inputs);
 
-// The bank of one run of a node, for x of `rows` rows. Checks the number of runs, and the slots and ranks in use. Throws InputError.
+// The bank of one run of a node, for x of `rows` rows. Checks the number of runs. Throws InputError.
 AdapterBank BankOf(const Run& run, int64_t rows);
+
+// Checks the slots and ranks in use, where they lie in the processor's memory. Throws InputError.
+void CheckSlots(const AdapterBank& bank);
 
 }  // namespace ort_dora

@@ -60,6 +60,10 @@ void Compute(const OpDefinition& op, Run& run) {
     Launch(run, LinearProblem(run), cuda::LinearWorkspace, cuda::Linear);
   } else if (name == "DoraComposeGrad") {
     Launch(run, ComposeGradProblem(run), cuda::ComposeGradWorkspace, cuda::ComposeGrad);
+  } else if (name == "DoraLinearBank") {
+    Launch(run, LinearBankProblem(run), cuda::LinearBankWorkspace, cuda::LinearBank);
+  } else if (name == "DoraComposeBank") {
+    Launch(run, ComposeBankProblem(run), cuda::ComposeBankWorkspace, cuda::ComposeBank);
   } else {
     throw std::logic_error("no CUDA kernel");
   }

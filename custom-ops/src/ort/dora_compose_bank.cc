@@ -1,4 +1,5 @@
 #include "ort/bank.h"
+#include "ort/problems.h"
 
 namespace ort_dora {
 namespace {
@@ -20,6 +21,14 @@ std::vector<Shape> Infer(const Attributes& attributes, const std::vector<Shape>&
 }
 
 void Compute(const CpuKernels& kernels, Run& run) {
+  const DoraComposeBankProblem p = ComposeBankProblem(run);
+  CheckSlots(p.adapters);
+  kernels.dora_compose_bank(p, run.parallel());
+}
+
+}  // namespace
+
+DoraComposeBankProblem ComposeBankProblem(Run& run) {
   const Dims& x = run.shape(kX);
   DoraComposeBankProblem p;
   p.x = run.inputs[kX].data;
@@ -32,10 +41,8 @@ void Compute(const CpuKernels& kernels, Run& run) {
   p.base_has_bias = run.attributes.base_has_bias;
   p.adapters = BankOf(run, p.rows);
   p.out = run.output(0);
-  kernels.dora_compose_bank(p, run.parallel());
+  return p;
 }
-
-}  // namespace
 
 const OpDefinition& DoraComposeBankOp() {
   static const auto& definition = *new OpDefinition{"DoraComposeBank",

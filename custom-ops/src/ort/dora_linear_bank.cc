@@ -1,4 +1,5 @@
 #include "ort/bank.h"
+#include "ort/problems.h"
 
 namespace ort_dora {
 namespace {
@@ -17,6 +18,14 @@ std::vector<Shape> Infer(const Attributes& attributes, const std::vector<Shape>&
 }
 
 void Compute(const CpuKernels& kernels, Run& run) {
+  const DoraLinearBankProblem p = LinearBankProblem(run);
+  CheckSlots(p.adapters);
+  kernels.dora_linear_bank(p, run.parallel());
+}
+
+}  // namespace
+
+DoraLinearBankProblem LinearBankProblem(Run& run) {
   DoraLinearBankProblem p;
   p.x = run.inputs[kX].data;
   p.W = run.matrix(kW, run.types.T, run.attributes.transW);
@@ -25,10 +34,8 @@ void Compute(const CpuKernels& kernels, Run& run) {
   p.rows = RowsOf(run.shape(kX));
   p.adapters = BankOf(run, p.rows);
   p.y = run.output(0);
-  kernels.dora_linear_bank(p, run.parallel());
+  return p;
 }
-
-}  // namespace
 
 const OpDefinition& DoraLinearBankOp() {
   static const auto& definition = *new OpDefinition{"DoraLinearBank",

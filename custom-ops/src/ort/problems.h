@@ -9,5 +9,7 @@ DoraScaleProblem ScaleProblem(Run&);
 DoraComposeProblem ComposeProblem(Run&);
 DoraLinearProblem LinearProblem(Run&);
 DoraComposeGradProblem ComposeGradProblem(Run&);
+DoraLinearBankProblem LinearBankProblem(Run&);
+DoraComposeBankProblem ComposeBankProblem(Run&);
 
 }  // namespace ort_dora

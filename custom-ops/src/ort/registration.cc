@@ -34,7 +34,9 @@ const std::vector<ProviderOp*>& AllOps() {
     add(DoraLinearBankOp(), {f32, f16, bf16});
     add(DoraComposeBankOp(), {f32, f16, bf16});
 #ifdef ORT_DORA_CUDA
-    for (const auto* op : {&DoraScaleOp(), &DoraComposeOp(), &DoraLinearOp(), &DoraComposeGradOp()}) add(*op, {f32, f16, bf16}, CudaProvider());
+    for (const auto* op : {&DoraScaleOp(), &DoraComposeOp(), &DoraLinearOp(), &DoraComposeGradOp(), &DoraLinearBankOp(), &DoraComposeBankOp()}) {
+      add(*op, {f32, f16, bf16}, CudaProvider());
+    }
 #endif
     return all;
   }());
@@ -89,12 +91,7 @@ extern "C" __attribute__((visibility("default"))) OrtStatus* RegisterCustomOps(O
     std::call_once(once, [&] { Ort::InitApi(api); });
     const Ort::UnownedSessionOptions session(options);
     const std::string body = session.GetConfigEntryOrDefault(ort_dora::kBodyEntry, "");
-    std::set<std::string> left_out = ort_dora::ParseNames(body);
-#ifdef ORT_DORA_CUDA
-    // Without a kernel for CUDA: with one for the CPU alone, each run would move whole banks between the two.
-    left_out.insert({"DoraLinearBank", "DoraComposeBank"});
-#endif
-    Ort::ThrowOnError(api->AddCustomOpDomain(options, ort_dora::DomainWithout(left_out)));
+    Ort::ThrowOnError(api->AddCustomOpDomain(options, ort_dora::DomainWithout(ort_dora::ParseNames(body))));
     return nullptr;
   } catch (const std::exception& error) {
     return api->CreateStatus(ORT_INVALID_ARGUMENT, (std::string("ort.dora: ") + error.what()).c_str());

@@ -63,6 +63,11 @@ class Call {
     Input(data, elements, DType::kFloat32);
     pointer = static_cast<const float*>(data);
   }
+  void Input(const int32_t*& pointer, int64_t elements) {
+    const void* data = pointer;
+    Input(data, elements, DType::kFloat32);  // of the same size
+    pointer = static_cast<const int32_t*>(data);
+  }
   void Input(Matrix& m) { Input(m.data, m.rows * m.cols, m.dtype); }
   void Output(void*& pointer, int64_t elements, DType dtype) {
     if (pointer == nullptr) return;
@@ -194,6 +199,38 @@ void ComposeGrad(const DoraComposeGradProblem& host, Parallel&) {
   call.Run(p, cuda::ComposeGradWorkspace, cuda::ComposeGrad);
 }
 
+void InputBank(Call& call, AdapterBank& bank) {
+  call.Input(bank.bank, bank.slots * bank.row_elements, bank.dtype);
+  call.Input(bank.gains, bank.slots * bank.row_gains);
+  call.Input(bank.scaling, bank.slots);
+  call.Input(bank.rank, bank.slots);
+  call.Input(bank.slot, bank.runs);
+}
+
+template <bool aligned>
+void LinearBank(const DoraLinearBankProblem& host, Parallel&) {
+  Call call(aligned);
+  DoraLinearBankProblem p = host;
+  call.Input(p.x, p.rows * p.W.cols, p.dtype);
+  call.Input(p.W);
+  InputBank(call, p.adapters);
+  call.Input(p.bias, p.W.rows, p.dtype);
+  call.Output(p.y, p.rows * p.W.rows, p.dtype);
+  call.Run(p, cuda::LinearBankWorkspace, cuda::LinearBank);
+}
+
+template <bool aligned>
+void ComposeBank(const DoraComposeBankProblem& host, Parallel&) {
+  Call call(aligned);
+  DoraComposeBankProblem p = host;
+  call.Input(p.x, p.rows * p.in, p.dtype);
+  call.Input(p.base, p.rows * p.channels, p.dtype);
+  InputBank(call, p.adapters);
+  call.Input(p.bias, p.channels, p.dtype);
+  call.Output(p.out, p.rows * p.channels, p.dtype);
+  call.Run(p, cuda::ComposeBankWorkspace, cuda::ComposeBank);
+}
+
 template <bool aligned>
 CpuKernels Kernels(const char* name) {
   CpuKernels kernels{};
@@ -202,6 +239,8 @@ CpuKernels Kernels(const char* name) {
   kernels.dora_compose = &Compose<aligned>;
   kernels.dora_linear = &Linear<aligned>;
   kernels.dora_compose_grad = &ComposeGrad<aligned>;
+  kernels.dora_linear_bank = &LinearBank<aligned>;
+  kernels.dora_compose_bank = &ComposeBank<aligned>;
   return kernels;
 }
 

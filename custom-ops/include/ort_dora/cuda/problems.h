@@ -19,6 +19,8 @@ using CudaScaleProblem = DoraScaleProblem;
 using CudaComposeProblem = DoraComposeProblem;
 using CudaLinearProblem = DoraLinearProblem;
 using CudaComposeGradProblem = DoraComposeGradProblem;
+using CudaLinearBankProblem = DoraLinearBankProblem;
+using CudaComposeBankProblem = DoraComposeBankProblem;
 
 constexpr size_t kWorkspaceAlignment = 256;
 

@@ -1,8 +1,8 @@
 // `node benchmarks/models/compare.mjs FOLDER`: the unmerged graph, fed the tokens that PEFT chose (peft_logits.py): how far its logits, of
-// the prompt and of every step after it, are from PEFT's and from float32's.
+// the prompt and of every step after it, are from PEFT's and from float32's. Prints JSON (benchmarks/results/models-peft-h200.json).
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { createSession, loadInitializers, NativeTensor } from '@ort-dora/runtime';
+import { createSession, describeCuda, loadInitializers, NativeTensor } from '@ort-dora/runtime';
 
 const folder = process.argv[2] ?? '.';
 const LAYERS = 36;
@@ -54,6 +54,10 @@ const differing = summary.filter(({ sameToken }) => !sameToken);
 console.log(
   JSON.stringify(
     {
+      description:
+        'cosines of logits over the steps of greedy decoding that PEFT chose; a lead is of the best logit over the second, by its size',
+      commit: process.env.COMMIT ?? null,
+      device: describeCuda().devices[0],
       steps,
       prefill: summary[0],
       leastCosine: { toPeft: least('toPeft'), toFloat32: least('toExact'), ofPeftToFloat32: least('peftToExact') },

@@ -1,7 +1,7 @@
 """What PEFT answers with the same weights: `python peft_logits.py FOLDER`.
 
-Greedy tokens after a random prompt, as PEFT's model in bfloat16 chooses them, with its logits; and the logits of the same
-sequence in float32. Writes FOLDER/peft.json and the logits, float32 [steps, vocabulary], beside it.
+Greedy tokens after a random prompt, as PEFT's model in bfloat16 chooses them, with its logits; and the logits of the
+same sequence in float32. Writes FOLDER/peft.json and the logits, float32 [steps, vocabulary], beside it.
 """
 
 from __future__ import annotations

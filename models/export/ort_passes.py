@@ -1,4 +1,4 @@
-"""What makes a graph fast on ONNX Runtime's CUDA provider: nothing idle, no computed shapes, norms that add residuals."""
+"""What makes a graph fast on ONNX Runtime's CUDA provider: nothing idle, no computed shapes, norms that add."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ import { type ModelPlace, writeSet } from '../output-folder.js';
 import { Pace } from '../pace.js';
 import type { Register } from '../program.js';
 import { modelBytes, writeReportFiles } from '../report-files.js';
+import { collectGarbage } from '../small-heap.js';
 import { bytes, type Column, count, table } from '../table.js';
 import { type Progress, painter, type Surroundings, startProgress } from '../terminal.js';
 import { WeightMerge } from '../weights/merge-compute.js';
@@ -109,7 +110,11 @@ async function mergeAll(
               event.path,
             );
           case 'write':
-            writing ??= new Pace();
+            if (writing === undefined) {
+              // The norms' buffers, as large as those that come.
+              collectGarbage();
+              writing = new Pace();
+            }
             return progress.update(
               `${name}: writing`,
               event.total === 0 ? undefined : event.done / event.total,

@@ -88,10 +88,19 @@ async function readStrip(tensor: FloatTensor, { rows, rowBytes, from }: Strip, t
   }
 }
 
+/**
+ * Read a little at a time: who computes meanwhile loses a core for as long as one read takes to copy, and his other threads
+ * wait for that one.
+ */
 async function readInto(tensor: FloatTensor, start: number, target: Uint8Array): Promise<void> {
-  const bytes = await tensor.read(start, start + target.length, target);
-  if (bytes.buffer !== target.buffer) target.set(bytes);
+  for (let done = 0; done < target.length; done += AT_ONCE_BYTES) {
+    const part = target.subarray(done, done + AT_ONCE_BYTES);
+    const bytes = await tensor.read(start + done, start + done + part.length, part);
+    if (bytes.buffer !== part.buffer) part.set(bytes);
+  }
 }
+
+const AT_ONCE_BYTES = 2 * 2 ** 20;
 
 /** Bytes at the start of a buffer as a tensor. */
 export function tensorOf(

@@ -23,7 +23,7 @@ const opset = 18;
 const IR_VERSION = 10;
 
 /** Of W at once. The product of its rows takes twice as much again, or four times in half precision. */
-const RANGE_BYTES = 16 * 2 ** 20;
+const RANGE_BYTES = 8 * 2 ** 20;
 
 /** Sessions and memory for the merges of one model. */
 export class WeightMerge implements AsyncDisposable {

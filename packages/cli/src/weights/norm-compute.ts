@@ -23,13 +23,15 @@ const opset = 18;
  */
 export const computeNorm = normCompute();
 
-/** @param rangeBytes of W to compute at once, at least a task of the kernel */
-export function normCompute(rangeBytes: (request: NormRequest) => number = bytesAtOnce): NormCompute {
+/** @param rangeBytes of W to compute at once, at least a task of the kernel; default: what is best for a request */
+export function normCompute(rangeBytes?: number): NormCompute {
   return async function* (requests) {
     await using sessions = new OperatorSessions();
     let gain = new Float32Array(0);
     let failed = false;
-    for await (const { request, range, feeds } of readAhead(loadRanges(requests, rangeBytes))) {
+    const best = describeRuntime().opsLibrary.status === 'registered' ? bytesForKernel : () => BYTES_FOR_BODY;
+    const works = requests.map((request) => ({ request, ranges: rangesOf(request, rangeBytes ?? best(request)) }));
+    for await (const { request, range, feeds } of readAhead(loadRanges(works))) {
       const { outFeatures, signal } = request;
       signal?.throwIfAborted();
       if (range.first === 0) {
@@ -55,12 +57,13 @@ interface LoadedRange {
   readonly feeds: Readonly<Record<'W' | 'A' | 'B' | 'm', TensorData>>;
 }
 
-async function* loadRanges(
-  requests: readonly NormRequest[],
-  rangeBytes: (request: NormRequest) => number,
-): AsyncGenerator<LoadedRange> {
-  const works = requests.map((request) => ({ request, ranges: rangesOf(request, rangeBytes(request)) }));
-  const largest = (bytes: (work: (typeof works)[number]) => number) => twice(Math.max(0, ...works.map(bytes)));
+interface Work {
+  readonly request: NormRequest;
+  readonly ranges: readonly Range[];
+}
+
+async function* loadRanges(works: readonly Work[]): AsyncGenerator<LoadedRange> {
+  const largest = (bytes: (work: Work) => number) => twice(Math.max(0, ...works.map(bytes)));
   const w = largest(
     ({ request: { weight, inFeatures }, ranges }) => ranges[0]!.count * inFeatures * BYTES[weight.type],
   );
@@ -107,18 +110,19 @@ function rangesOf({ weight, outFeatures, inFeatures }: NormRequest, rangeBytes: 
 
 const TASK_ROWS = 128;
 
+const MOST_BYTES = 64 * MEBIBYTE;
+
 /**
  * Bytes of W at once. The kernel computes A·Aᵀ for every range again, r/2 multiplications for each r of an output: 16·r outputs
- * make that a thirtieth. A strip of columns is cut out of rows that are read whole, so fewer strips are less to read. The
- * function's body makes several float32 matrices of the size of W.
+ * make that a thirtieth. A strip of columns is cut out of rows that are read whole, so fewer strips are less to read.
  */
-function bytesAtOnce({ weight, transW, inFeatures, rank }: NormRequest): number {
-  if (describeRuntime().opsLibrary.status !== 'registered') return 8 * MEBIBYTE;
+function bytesForKernel({ weight, transW, inFeatures, rank }: NormRequest): number {
   const wanted = transW === 1 ? MOST_BYTES : 16 * rank * inFeatures * BYTES[weight.type];
   return Math.min(MOST_BYTES, Math.max(16 * MEBIBYTE, wanted));
 }
 
-const MOST_BYTES = 48 * MEBIBYTE;
+/** The function's body makes several float32 matrices of the size of W. */
+const BYTES_FOR_BODY = 8 * MEBIBYTE;
 
 async function runDoraScale(
   sessions: OperatorSessions,

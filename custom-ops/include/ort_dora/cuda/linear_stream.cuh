@@ -1,661 +1,517 @@
-// DoraLinear for few tokens: bound by the bytes of W, A and B, each of which is read once.
+// DoraLinear for few tokens, matrices with contiguous columns: bound by the bytes of W, A and B, each of which is read once.
 //
-// One kernel computes h = s·x·Aᵀ in float32, a second one y = g·(x·Wᵀ + h·Bᵀ) + bias. The second starts while the first runs
-// (programmatic dependent launch) and streams W until it needs h; the first takes so little of a multiprocessor that both fit.
+// y = g·(x·Wᵀ + h·Bᵀ) + bias and h = s·x·Aᵀ in one launch of as many blocks as the device has multiprocessors. A block has rows of W and B
+// of its own; its warps stand side by side along them, and every lane reads 16 bytes of a row straight into registers, many loads
+// at once. So memory sees pieces of kilobytes, and no warp waits for another before the end. Some further warps of every block
+// compute a few rows of h meanwhile and count in; when W is done, h has long been complete. Blocks that wait for one another make
+// the launch a cooperative one.
 //
-// In the second, W is cut into tiles of rows, and the steps along their columns, one tile after another, evenly among blocks:
-// about as many as the device holds at once. Where a tile ends up in several blocks, each writes its sums to the workspace, and
-// the one that comes last adds them up, always in the order of the columns. A warp streams its rows through shared memory with
-// asynchronous copies; every lane reads back only what it copied itself, so that warps never wait for one another, and the
-// copies of the next tile go on while a tile is finished.
-//
-// Work on tensor cores takes a tenth of the bytes' time. A lane copies 16 bytes wherever the matrix is contiguous, and the
-// order of rows and columns within a step is chosen so that these bytes are operands of mma as they are (columns contiguous)
-// or after a byte permutation (rows contiguous, as ONNX MatMul stores W). What is contiguous in memory is in flight at the same
-// time in pieces of 256 bytes and more: memory is slower for smaller ones.
+// Products are mma with 8 rows of the matrix as its columns: the 16 bytes that a lane has read are operands as they are, if the
+// tokens are read at the same columns. These come from the first-level cache, which the matrix is kept out of.
 #pragma once
 
 #include <algorithm>
 
 #include "ort_dora/cuda/elements.cuh"
+#include "ort_dora/cuda/hopper.cuh"
 #include "ort_dora/cuda/mma.cuh"
 #include "ort_dora/cuda/problems.h"
 
 namespace ort_dora::cuda {
 
-constexpr int kStreamWarps = 4, kStreamThreads = 32 * kStreamWarps;
-constexpr int kStreamChunks = 8;  // 16-byte copies a lane and step: 4 KiB a warp
-constexpr int kStreamChunkPitch = 32 * 16;
-constexpr int kStreamStepBytes = kStreamChunks * kStreamChunkPitch;
 constexpr int64_t kStreamMaxTokens = 32;
 
-// A matrix of which rows are streamed.
+// A warp's step: groups of 8 rows by units of 64 bytes, of which a quad of lanes reads one a load. E: the matrix's elements.
+template <class E, int token_tiles, int groups, int units, int stages, int together>
+struct StreamShape {
+  static constexpr int kTokenTiles = token_tiles;  // of 8
+  static constexpr int kGroups = groups, kRows = 8 * groups;
+  static constexpr int kUnits = units;
+  static constexpr int kStages = stages;            // steps that are read ahead
+  static constexpr int kTogether = together;        // units whose tokens are read at once
+  static constexpr int kCount = 16 / sizeof(E);     // columns a lane and load
+  static constexpr int kUnit = 4 * kCount, kChunk = units * kUnit;  // columns
+  static constexpr int kTiles = (token_tiles + 1) / 2;              // of 16 tokens, as mma takes them
+};
+
+// How a number of tokens is computed; chosen among some forty ways on an H200 (docs/decisions/0010-cuda-kernels.md).
+template <int token_tiles, int groups, int warps, int low_rank_warps, int registers>
+struct StreamWay {
+  static constexpr int kTokenTiles = token_tiles, kRows = 8 * groups;
+  static constexpr int kWarps = warps, kLowRankWarps = low_rank_warps, kThreads = 32 * (warps + low_rank_warps), kRegisters = registers;
+  template <class E>
+  using Main = StreamShape<E, token_tiles, groups, token_tiles == 1 ? 4 : 2, 1, token_tiles == 1 && sizeof(E) == 2 ? 4 : 1>;
+  template <class E>
+  using LowRank = StreamShape<E, token_tiles, 1, 4, 2, token_tiles == 1 && sizeof(E) == 2 ? 4 : 1>;
+};
+using StreamFew = StreamWay<1, 2, 12, 8, 96>;
+using StreamLow = StreamWay<2, 5, 12, 4, 128>;
+using StreamHigh = StreamWay<2, 8, 8, 4, 168>;
+using StreamMany = StreamWay<4, 4, 8, 4, 168>;
+
+// [rows, cols], columns contiguous, every row at a multiple of 16 bytes.
 struct StreamMatrix {
   const char* data = nullptr;
-  int64_t rows = 0, cols = 0;
-  int64_t pitch = 0;  // bytes from one contiguous line to the next
-  bool rows_contiguous = false;
-  bool float32 = false;
-
-  static StreamMatrix Of(const Matrix& m) {
-    return {static_cast<const char*>(m.data), m.rows, m.cols, (m.transposed ? m.rows : m.cols) * static_cast<int64_t>(SizeOf(m.dtype)), m.transposed, m.dtype == DType::kFloat32};
-  }
-  // Every line starts at a multiple of 16 bytes.
-  bool Streams() const { return reinterpret_cast<uintptr_t>(data) % 16 == 0 && pitch % 16 == 0; }
+  int64_t rows = 0;
+  int cols = 0;
 };
 
-struct StreamParams {
-  StreamMatrix w;    // [out, in]
-  StreamMatrix b;    // [out, r]; no rows without a low-rank part
-  const void* x;     // [tokens, in]
-  const float* h;    // [tokens, r], written by the launch before
-  const float* g;    // [out]
-  const void* bias;  // [out] or null
-  void* y;           // [tokens, out]
-  int64_t tokens;
-  float* sums;    // [blocks][2][tokens, rounded up to those of a shape][rows of a tile]
-  int* arrivals;  // [tiles], zero
+// A block's part of a matrix: `tiles` tiles of rows from `row` on.
+struct StreamPart {
+  int64_t row;
+  int tiles;
 };
 
-// A step of a warp: kRows rows, of which a lane (g, t) = (lane / 4, lane % 4) has the 2·kTiles from 2·kTiles·g on, by kBlocks
-// times 4·E columns, of which it has E from E·t on in each; E = 16 / size of an element.
-// Chunk c of a lane is row c % (2·kTiles) of block c / (2·kTiles) (columns contiguous), or all of its rows at column c, or, of
-// 32-bit elements, rows 4·(c % 2) … at column c / 2 (rows contiguous).
-template <bool kRowsContiguous, int kTokenTiles, int kRowTiles = kRowsContiguous ? 4 : kTokenTiles>
-struct StreamShape {
-  static constexpr int kTiles = kRowTiles;  // of 16 rows, as mma takes them
-  static constexpr int kBlocks = 4 / kRowTiles;
-  static constexpr int kRows = 16 * kTiles, kTileRows = kStreamWarps * kRows;
-  static constexpr int kTokens = 8 * kTokenTiles;
-  static constexpr int kBlocksEach = 2;  // thread blocks that a multiprocessor is to hold
-  static constexpr int kStageBytes = kStreamStepBytes + kBlocks * kTokenTiles * kStreamChunkPitch;
-  // Three steps of eight warps in flight cover the latency of memory; more would lengthen it for the launch beside this one.
-  static constexpr int kStages = 4;
-  static constexpr int kBytes = kStreamWarps * kStages * kStageBytes;
-  static __host__ __device__ constexpr int Depth(bool float32) { return kBlocks * (float32 ? 16 : 32); }
-  static __host__ __device__ int Steps(const StreamMatrix& m) { return m.rows == 0 ? 0 : static_cast<int>((m.cols + Depth(m.float32) - 1) / Depth(m.float32)); }
+// h for bfloat16 B: the sum of two bfloat16 numbers, 2⁻¹⁷ of it apart from it. [2][tokens, r].
+struct HalfPair {
+  __nv_bfloat16 value;
 };
+template <class B>
+using LowRankOf = std::conditional_t<std::is_same_v<B, __nv_bfloat16>, HalfPair, float>;
 
-// Calls `f(c, pointer, inside)` for this lane's chunks of the step at (row, k).
-template <class Shape, bool kRowsContiguous, class F>
-__device__ void ForEachChunk(const StreamMatrix& m, int64_t row, int64_t k, F f) {
-  constexpr int kLaneRows = 2 * Shape::kTiles;
-  const int lane = threadIdx.x % 32, size = m.float32 ? 4 : 2, count = 16 / size;
-  row += lane / 4 * kLaneRows;
-  k += lane % 4 * count;
-  if constexpr (!kRowsContiguous) {
-    const char* from = m.data + row * m.pitch + k * size;
-#pragma unroll
-    for (int c = 0; c < kStreamChunks; ++c) {
-      const int r = c % kLaneRows, block = c / kLaneRows;
-      f(c, from + r * m.pitch + block * 64, row + r < m.rows && k + block * 4 * count < m.cols);
-    }
-  } else if (!m.float32) {
-    const char* from = m.data + k * m.pitch + row * 2;
-#pragma unroll
-    for (int c = 0; c < kStreamChunks; ++c) f(c, from + c * m.pitch, row < m.rows && k + c < m.cols);
-  } else {
-    const char* from = m.data + k * m.pitch + row * 4;
-#pragma unroll
-    for (int c = 0; c < kStreamChunks; ++c) f(c, from + c / 2 * m.pitch + c % 2 * 16, row + c % 2 * 4 < m.rows && k + c / 2 < m.cols);
-  }
-}
-
-template <class Shape, bool kRowsContiguous>
-__device__ void CopyStep(const StreamMatrix& m, int64_t row, int64_t k, uint32_t to) {
-  if (row + Shape::kRows <= m.rows && k + Shape::Depth(m.float32) <= m.cols) {
-    ForEachChunk<Shape, kRowsContiguous>(m, row, k, [&](int c, const char* from, bool) { CopyAsync<16>(to + c * kStreamChunkPitch, from); });
-  } else {
-    ForEachChunk<Shape, kRowsContiguous>(m, row, k, [&](int c, const char* from, bool inside) { CopyAsync<16>(to + c * kStreamChunkPitch, inside ? from : m.data, inside); });
-  }
-}
-
-// Tokens g, g + 8, … at this lane's `count` columns of every block.
-template <class Shape, class TX, int count, int kTokenTiles>
-__device__ void CopyTokens(const StreamParams& p, int64_t k, uint32_t to) {
-  const int lane = threadIdx.x % 32;
-  k += lane % 4 * count;
-#pragma unroll
-  for (int block = 0; block < Shape::kBlocks; ++block) {
-#pragma unroll
-    for (int n = 0; n < kTokenTiles; ++n) {
-      const int64_t token = 8 * n + lane / 4, column = k + block * 4 * count;
-      if (token >= p.tokens) continue;  // nor is it read back
-      const bool valid = column < p.w.cols;
-      CopyAsyncShared<count * sizeof(TX)>(to + (block * kTokenTiles + n) * kStreamChunkPitch, valid ? static_cast<const TX*>(p.x) + token * p.w.cols + column : p.x, valid);
-    }
-  }
-}
-
-// sums[j][n] of a lane: rows 2j and 2j + 1 of its own, by tokens 8n + 2t and 8n + 2t + 1, as mma lays out its result.
-template <class Shape, int kTokenTiles, class Sum = float>
-using StreamSums = Sum[Shape::kTiles][kTokenTiles][4];
 // Sums of float32 products go on in float64: float32 would add its own roundings to those of the tensor cores.
 template <class T>
 using SumOf = std::conditional_t<sizeof(T) == 4, double, float>;
 
 __device__ inline uint32_t Word(const uint4& v, int i) { return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w; }
 
-// Elements T by tokens T, both of 16 bits; `tokens(block, n)` gives this lane's 16 bytes of a token.
-template <class Shape, class T, bool kRowsContiguous, int kTokenTiles, class Tokens>
-__device__ void MultiplyHalf(const uint4 (&w)[kStreamChunks], Tokens tokens, StreamSums<Shape, kTokenTiles>& sums) {
-  // A second sum where one alone would make every product wait for the one before.
-  constexpr bool kTwo = Shape::kTiles * kTokenTiles == 1;
-  float second[4] = {};
-#pragma unroll
-  for (int block = 0; block < Shape::kBlocks; ++block) {
-    uint4 x[kTokenTiles];
-#pragma unroll
-    for (int n = 0; n < kTokenTiles; ++n) x[n] = tokens(block, n);
-#pragma unroll
-    for (int step = 0; step < 2; ++step) {
-#pragma unroll
-      for (int j = 0; j < Shape::kTiles; ++j) {
-        uint32_t a[4];
-        if constexpr (!kRowsContiguous) {
-          const uint4 &even = w[block * 2 * Shape::kTiles + 2 * j], &odd = w[block * 2 * Shape::kTiles + 2 * j + 1];
-          a[0] = Word(even, 2 * step), a[1] = Word(odd, 2 * step), a[2] = Word(even, 2 * step + 1), a[3] = Word(odd, 2 * step + 1);
-        } else {
-          const uint32_t k0 = Word(w[4 * step], j), k1 = Word(w[4 * step + 1], j), k2 = Word(w[4 * step + 2], j), k3 = Word(w[4 * step + 3], j);
-          a[0] = __byte_perm(k0, k1, 0x5410), a[1] = __byte_perm(k0, k1, 0x7632);
-          a[2] = __byte_perm(k2, k3, 0x5410), a[3] = __byte_perm(k2, k3, 0x7632);
-        }
-#pragma unroll
-        for (int n = 0; n < kTokenTiles; ++n) Mma16<T>(kTwo && step == 1 ? second : sums[j][n], a[0], a[1], a[2], a[3], Word(x[n], 2 * step), Word(x[n], 2 * step + 1));
-      }
-    }
-  }
-  if constexpr (kTwo) {
-#pragma unroll
-    for (int i = 0; i < 4; ++i) sums[0][0][i] += second[i];
-  }
-}
-
-// Column e of row r of this lane in a block of a step, as float32.
-template <class Shape, class T, bool kRowsContiguous>
-__device__ float StepElement(const uint4 (&w)[kStreamChunks], int block, int r, int e) {
-  if constexpr (sizeof(T) == 4) {
-    return __uint_as_float(kRowsContiguous ? Word(w[2 * e + r / 4], r % 4) : Word(w[block * 2 * Shape::kTiles + r], e));
+template <class E>
+__device__ inline float Element(const uint4& v, int i) {
+  if constexpr (sizeof(E) == 4) {
+    return __uint_as_float(Word(v, i));
   } else {
-    const uint32_t two = kRowsContiguous ? Word(w[e], r / 2) : Word(w[block * 2 * Shape::kTiles + r], e / 2);
-    const bool high = (kRowsContiguous ? r : e) % 2 == 1;
-    if constexpr (std::is_same_v<T, __half>) {
-      return __half2float(__ushort_as_half(static_cast<unsigned short>(high ? two >> 16 : two)));
-    } else {
-      return __uint_as_float(high ? two & 0xFFFF0000 : two << 16);
-    }
+    const uint32_t two = Word(v, i / 2), one = i % 2 == 0 ? two & 0xFFFF : two >> 16;
+    if constexpr (std::is_same_v<E, __half>) return __half2float(__ushort_as_half(static_cast<unsigned short>(one)));
+    return __uint_as_float(one << 16);
   }
 }
 
-// Elements by tokens in TF32: float32 as two numbers each, 16-bit elements as the one that they are. `element(block, r, e)` and
-// `token(block, n, e)` give float32. mma truncates its sums: what rounding should not be lost is added outside it.
-template <class Shape, class T, bool kExactTokens, int kTokenTiles, class Sum, class Element, class Token>
-__device__ void MultiplyTf32(Element element, Token token, StreamSums<Shape, kTokenTiles, Sum>& sums) {
-  constexpr int kCount = 16 / sizeof(T);
+// Of what is read once: it displaces neither the tokens from the first-level cache nor what others left in the second.
+template <bool kIf>
+__device__ inline uint4 LoadMatrix(const char* from, bool valid) {
+  uint4 v = {};
+  if constexpr (kIf) {
+    asm volatile("{\n.reg .pred p;\nsetp.ne.u32 p, %5, 0;\n@p ld.global.cs.nc.v4.u32 {%0, %1, %2, %3}, [%4];\n}"
+                 : "+r"(v.x), "+r"(v.y), "+r"(v.z), "+r"(v.w)
+                 : "l"(from), "r"(static_cast<int>(valid)));
+  } else {
+    asm volatile("ld.global.cs.nc.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(from));
+  }
+  return v;
+}
+// Not the read-only way: h is written by this launch.
+template <class V>
+__device__ inline V LoadTokens(const void* from, bool valid) {
+  V v = {};
+  if constexpr (sizeof(V) == 8) {
+    auto& words = reinterpret_cast<uint2&>(v);
+    asm volatile("{\n.reg .pred p;\nsetp.ne.u32 p, %3, 0;\n@p ld.global.v2.u32 {%0, %1}, [%2];\n}" : "+r"(words.x), "+r"(words.y) : "l"(from), "r"(static_cast<int>(valid)) : "memory");
+  } else {
 #pragma unroll
-  for (int block = 0; block < Shape::kBlocks; ++block) {
-#pragma unroll
-    for (int e = 0; e < kCount; e += 2) {
-      SplitTf32 x[kTokenTiles][2];
-#pragma unroll
-      for (int n = 0; n < kTokenTiles; ++n) x[n][0] = Split(token(block, n, e)), x[n][1] = Split(token(block, n, e + 1));
-#pragma unroll
-      for (int j = 0; j < Shape::kTiles; ++j) {
-        uint32_t high[4], low[4];
-#pragma unroll
-        for (int i = 0; i < 4; ++i) {
-          const float v = element(block, 2 * j + i % 2, e + i / 2);
-          if constexpr (sizeof(T) == 2) {
-            high[i] = __float_as_uint(v);
-          } else {
-            const SplitTf32 split = Split(v);
-            high[i] = split.high, low[i] = split.low;
-          }
-        }
-#pragma unroll
-        for (int n = 0; n < kTokenTiles; ++n) {
-          float small[4] = {}, large[4] = {};
-          if constexpr (sizeof(T) == 4) MmaTf32(small, low, x[n][0].high, x[n][1].high);
-          if constexpr (!kExactTokens) MmaTf32(small, high, x[n][0].low, x[n][1].low);
-          MmaTf32(large, high, x[n][0].high, x[n][1].high);
-#pragma unroll
-          for (int i = 0; i < 4; ++i) sums[j][n][i] += Sum{large[i]} + small[i];
-        }
-      }
+    for (int i = 0; i < static_cast<int>(sizeof(V) / 16); ++i) {
+      auto& words = reinterpret_cast<uint4*>(&v)[i];
+      asm volatile("{\n.reg .pred p;\nsetp.ne.u32 p, %5, 0;\n@p ld.global.v4.u32 {%0, %1, %2, %3}, [%4];\n}"
+                   : "+r"(words.x), "+r"(words.y), "+r"(words.z), "+r"(words.w)
+                   : "l"(static_cast<const char*>(from) + i * 16), "r"(static_cast<int>(valid))
+                   : "memory");
     }
   }
-}
-
-__device__ inline float LoadSharedFloat(uint32_t address) {
-  float v;
-  asm volatile("ld.shared.f32 %0, [%1];" : "=f"(v) : "r"(address) : "memory");
   return v;
 }
 
-// B by h. In bfloat16 h is the sum of two numbers, 2⁻¹⁷ of it apart from it.
-template <class Shape, class B, bool kRowsContiguous, int kTokenTiles, class Sum>
-__device__ void MultiplyLowRank(const StreamParams& p, int64_t k, const uint4 (&w)[kStreamChunks], StreamSums<Shape, kTokenTiles, Sum>& sums) {
-  constexpr int kCount = 16 / sizeof(B);
-  const int lane = threadIdx.x % 32;
-  float h[Shape::kBlocks][kTokenTiles][kCount];
+// Sums of a warp: token tiles of 16, groups of 8 rows; lane (g, t) has tokens g and g + 8 by rows 2t and 2t + 1. Where there is but
+// one, products go to two by turns: each would wait for the one before.
+template <class Shape, class Sum>
+struct StreamSums {
+  static constexpr int kChains = Shape::kTiles * Shape::kGroups == 1 && sizeof(Sum) == 4 ? 2 : 1;
+  Sum v[kChains][Shape::kTiles][Shape::kGroups][4] = {};
+};
+
+// Matrix and tokens of one 16-bit type: the lane's 16 bytes of a unit are two products' worth. `tokens[n]` is of token tile n.
+template <class Shape, class T, int kTokenTiles>
+__device__ inline void MultiplyHalf(const uint4 (&w)[Shape::kGroups], const uint4 (&tokens)[kTokenTiles], StreamSums<Shape, float>& sums) {
 #pragma unroll
-  for (int block = 0; block < Shape::kBlocks; ++block) {
+  for (int m = 0; m < Shape::kTiles; ++m) {
+    const uint4 low = tokens[2 * m], high = 2 * m + 1 < kTokenTiles ? tokens[2 * m + 1 < kTokenTiles ? 2 * m + 1 : 0] : uint4{};
 #pragma unroll
-    for (int n = 0; n < kTokenTiles; ++n) {
-      const int64_t token = 8 * n + lane / 4, first = k + (block * 4 + lane % 4) * kCount;
-#pragma unroll
-      for (int e = 0; e < kCount; ++e) h[block][n][e] = token < p.tokens && first + e < p.b.cols ? p.h[token * p.b.cols + first + e] : 0.0f;
+    for (int j = 0; j < Shape::kGroups; ++j) {
+      Mma16<T>(sums.v[0][m][j], low.x, high.x, low.y, high.y, w[j].x, w[j].y);
+      Mma16<T>(sums.v[sums.kChains - 1][m][j], low.z, high.z, low.w, high.w, w[j].z, w[j].w);
     }
-  }
-  if constexpr (std::is_same_v<B, __nv_bfloat16>) {
-    const auto parts = [&](int block, int n, bool low) {
-      Vector<__nv_bfloat16, kCount> v;
-#pragma unroll
-      for (int e = 0; e < kCount; ++e) {
-        const __nv_bfloat16 high = __float2bfloat16_rn(h[block][n][e]);
-        const float rest = h[block][n][e] - __bfloat162float(high);
-        v.v[e] = low ? __float2bfloat16_rn(isfinite(rest) ? rest : 0.0f) : high;
-      }
-      return reinterpret_cast<const uint4&>(v);
-    };
-    MultiplyHalf<Shape, B, kRowsContiguous, kTokenTiles>(w, [&](int block, int n) { return parts(block, n, true); }, sums);
-    MultiplyHalf<Shape, B, kRowsContiguous, kTokenTiles>(w, [&](int block, int n) { return parts(block, n, false); }, sums);
-  } else {
-    MultiplyTf32<Shape, B, false, kTokenTiles, Sum>([&](int block, int r, int e) { return StepElement<Shape, B, kRowsContiguous>(w, block, r, e); },
-                                               [&](int block, int n, int e) { return h[block][n][e]; }, sums);
   }
 }
 
-constexpr int kLowRankThreads = 256, kLowRankCluster = 8;
-
-struct LowRankParams {
-  StreamMatrix a;  // [r, in]
-  const void* x;   // [tokens, in]
-  float* h;        // [tokens, r]
-  int64_t tokens;
-  float scaling;
-  int* arrivals;  // [tiles] of the launch that follows, to be set to zero
-  int tiles;
-};
-
-// h = s·x·Aᵀ. A tile of rows a cluster, its columns among all of the cluster's warps; straight to registers, since there is
-// little of it and all is asked for at once.
-template <class TX, class TA, bool kRowsContiguous, int kTokenTiles>
-__global__ void __launch_bounds__(kLowRankThreads, kTokenTiles == 4 ? 1 : 2) LowRankKernel(const __grid_constant__ LowRankParams p, int cluster) {
-  using Shape = StreamShape<kRowsContiguous, kTokenTiles, kRowsContiguous ? 4 : 1>;
-  constexpr int kCount = 16 / sizeof(TA), kWarps = kLowRankThreads / 32, kDepth = Shape::Depth(sizeof(TA) == 4);
-  __shared__ float block_sums[Shape::kTokens][Shape::kRows];
-  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-#if __CUDA_ARCH__ >= 900
-  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
-#endif
-  for (int i = static_cast<int>(blockIdx.x) * kLowRankThreads + threadIdx.x; i < p.tiles; i += static_cast<int>(gridDim.x) * kLowRankThreads) p.arrivals[i] = 0;
-  const int rank = static_cast<int>(blockIdx.x) % cluster, parts = cluster * kWarps, part = rank * kWarps + warp;
-  const int64_t row = int64_t{blockIdx.x} / cluster * Shape::kRows;
-  const int steps = Shape::Steps(p.a), first = static_cast<int>(int64_t{steps} * part / parts), last = static_cast<int>(int64_t{steps} * (part + 1) / parts);
-
-  StreamSums<Shape, kTokenTiles, SumOf<TX>> sums = {};
-  for (int step = first; step < last; ++step) {
-    // Everything is asked for before the first of it is used.
-    uint4 a[kStreamChunks];
-    ForEachChunk<Shape, kRowsContiguous>(p.a, row, int64_t{step} * kDepth, [&](int c, const char* from, bool inside) { a[c] = inside ? __ldcs(reinterpret_cast<const uint4*>(from)) : uint4{}; });
-    Vector<TX, kCount> x[Shape::kBlocks][kTokenTiles] = {};
+// Anything else in TF32: float32 as two numbers each, 16-bit numbers as what they are. mma truncates its sums: what rounding
+// should not be lost is added outside it.
+template <class Shape, class E, class X, int kTokenTiles, class Sum>
+__device__ inline void MultiplyTf32(const uint4 (&w)[Shape::kGroups], const Vector<X, Shape::kCount> (&tokens)[kTokenTiles], StreamSums<Shape, Sum>& sums) {
 #pragma unroll
-    for (int block = 0; block < Shape::kBlocks; ++block) {
+  for (int e = 0; e < Shape::kCount; e += 2) {
+    uint32_t b[Shape::kGroups][2][2];
 #pragma unroll
-      for (int n = 0; n < kTokenTiles; ++n) {
-        const int64_t token = 8 * n + lane / 4, k = int64_t{step} * kDepth + (block * 4 + lane % 4) * kCount;
-        if (token < p.tokens && k < p.a.cols) x[block][n] = *reinterpret_cast<const Vector<TX, kCount>*>(static_cast<const TX*>(p.x) + token * p.a.cols + k);
+    for (int j = 0; j < Shape::kGroups; ++j) {
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+        const float v = Element<E>(w[j], e + i);
+        if constexpr (sizeof(E) == 2) {
+          b[j][0][i] = __float_as_uint(v), b[j][1][i] = 0;
+        } else {
+          const SplitTf32 split = Split(v);
+          b[j][0][i] = split.high, b[j][1][i] = split.low;
+        }
       }
     }
-    if constexpr (sizeof(TA) == 2) {
-      MultiplyHalf<Shape, TA, kRowsContiguous, kTokenTiles>(a, [&](int block, int n) { return reinterpret_cast<const uint4&>(x[block][n]); }, sums);
-    } else {
-      MultiplyTf32<Shape, TA, sizeof(TX) == 2, kTokenTiles, SumOf<TX>>([&](int block, int r, int e) { return StepElement<Shape, TA, kRowsContiguous>(a, block, r, e); },
-                                                                       [&](int block, int n, int e) { return ToFloat(x[block][n].v[e]); }, sums);
+#pragma unroll
+    for (int m = 0; m < Shape::kTiles; ++m) {
+      uint32_t high[4], low[4];
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const int n = 2 * m + i % 2;
+        if (n >= kTokenTiles) {
+          high[i] = low[i] = 0;
+        } else if constexpr (sizeof(X) == 2) {
+          high[i] = __float_as_uint(ToFloat(tokens[n < kTokenTiles ? n : 0].v[e + i / 2])), low[i] = 0;
+        } else {
+          const SplitTf32 split = Split(tokens[n < kTokenTiles ? n : 0].v[e + i / 2]);
+          high[i] = split.high, low[i] = split.low;
+        }
+      }
+#pragma unroll
+      for (int j = 0; j < Shape::kGroups; ++j) {
+        float small[4] = {}, large[4] = {};
+        if constexpr (sizeof(E) == 4) MmaTf32(small, high, b[j][1][0], b[j][1][1]);
+        if constexpr (sizeof(X) == 4) MmaTf32(small, low, b[j][0][0], b[j][0][1]);
+        MmaTf32(large, high, b[j][0][0], b[j][0][1]);
+#pragma unroll
+        for (int i = 0; i < 4; ++i) sums.v[0][m][j][i] += Sum{large[i]} + small[i];
+      }
     }
   }
+}
 
-  for (int turn = 0; turn < kWarps; ++turn) {
-    if (turn == warp) {
+// Adds a part of matrix · tokensᵀ to this warp's sums in shared memory, [tiles][tokens][kRows]. A tile is cut into chunks of columns; the steps, along one tile's
+// chunks and then the next one's, go to the kWarps warps by turns. `before_tokens()` is called when the first loads are on their way.
+// X: what the tokens are, HalfPair or a number; tokens [count, cols]. kRagged: the part may end within a tile or a chunk.
+template <class Shape, class E, class X, int kWarps, bool kRagged, class Sum, class Before>
+__device__ __forceinline__ void StreamPass(const StreamMatrix& matrix, const StreamPart& part, int warp, const void* tokens, int count, float* to, Before before_tokens) {
+  constexpr bool kPair = std::is_same_v<X, HalfPair>;
+  using Number = std::conditional_t<kPair, __nv_bfloat16, X>;
+  constexpr int kTokenTiles = Shape::kTokenTiles, kRows = Shape::kRows, kChunkBytes = Shape::kChunk * static_cast<int>(sizeof(E)), kStages = Shape::kStages;
+  const int lane = threadIdx.x % 32, group_lane = lane / 4, column = lane % 4 * Shape::kCount;
+  const int chunks = (matrix.cols + Shape::kChunk - 1) / Shape::kChunk, total = part.tiles * chunks, steps = total > warp ? (total - warp + kWarps - 1) / kWarps : 0;
+  if (steps == 0) return;
+  const int64_t pitch = matrix.cols * static_cast<int64_t>(sizeof(E));
+
+  int next_chunk = warp % chunks;
+  int64_t next_row = part.row + warp / chunks * kRows + group_lane;
+  const char* at = matrix.data + next_row * pitch + (int64_t{next_chunk} * Shape::kChunk + column) * static_cast<int64_t>(sizeof(E));
+  uint4 read[kStages][Shape::kUnits][Shape::kGroups];
+  const auto read_next = [&](int stage) {
 #pragma unroll
-      for (int j = 0; j < Shape::kTiles; ++j) {
+    for (int j = 0; j < Shape::kGroups; ++j) {
 #pragma unroll
-        for (int n = 0; n < kTokenTiles; ++n) {
+      for (int u = 0; u < Shape::kUnits; ++u) {
+        const bool valid = !kRagged || (next_row + 8 * j < matrix.rows && next_chunk * Shape::kChunk + column + u * Shape::kUnit < matrix.cols);
+        read[stage][u][j] = LoadMatrix<kRagged>(at + j * 8 * pitch + u * 64, valid);
+      }
+    }
+    next_chunk += kWarps, at += kWarps * kChunkBytes;
+    while (next_chunk >= chunks) {
+      next_chunk -= chunks, at += kRows * pitch - int64_t{chunks} * kChunkBytes;
+      if (kRagged) next_row += kRows;
+    }
+  };
 #pragma unroll
-          for (int i = 0; i < 4; ++i) {
-            float& sum = block_sums[8 * n + lane % 4 * 2 + i % 2][lane / 4 * 2 * Shape::kTiles + 2 * j + i / 2];
-            sum = static_cast<float>(turn == 0 ? sums[j][n][i] : sum + sums[j][n][i]);
+  for (int stage = 0; stage < kStages; ++stage) {
+    if (stage < steps) read_next(stage);
+  }
+  before_tokens();
+
+  int chunk = warp % chunks;
+  to += warp / chunks * count * kRows + group_lane * kRows + lane % 4 * 2;
+  const Number* const from = static_cast<const Number*>(tokens) + int64_t{group_lane} * matrix.cols + column;
+  StreamSums<Shape, Sum> sums;
+  for (int step = 0; step < steps; step += kStages) {
+#pragma unroll
+    for (int stage = 0; stage < kStages; ++stage) {
+      if (step + stage >= steps) break;
+      constexpr int kTogether = Shape::kTogether;
+#pragma unroll
+      for (int u0 = 0; u0 < Shape::kUnits; u0 += kTogether) {
+        Vector<Number, Shape::kCount> x[kTogether][kPair ? 2 : 1][kTokenTiles];
+#pragma unroll
+        for (int u = 0; u < kTogether; ++u) {
+#pragma unroll
+          for (int n = 0; n < kTokenTiles; ++n) {
+            const int offset = chunk * Shape::kChunk + (u0 + u) * Shape::kUnit;
+            const bool valid = 8 * n + group_lane < count && (!kRagged || column + offset < matrix.cols);
+#pragma unroll
+            for (int k = 0; k < (kPair ? 2 : 1); ++k) {
+              x[u][k][n] = LoadTokens<Vector<Number, Shape::kCount>>(from + int64_t{8 * n + k * count} * matrix.cols + offset, valid);
+            }
           }
         }
-      }
-    }
-    __syncthreads();
-  }
-#if __CUDA_ARCH__ >= 900
-  if (cluster > 1) asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;" ::: "memory");
-#endif
-  for (int i = rank * kLowRankThreads + threadIdx.x; i < p.tokens * Shape::kRows; i += cluster * kLowRankThreads) {
-    const int token = i / Shape::kRows, r = i % Shape::kRows;
-    float sum = block_sums[token][r];
-#if __CUDA_ARCH__ >= 900
-    if (cluster > 1) {
-      const uint32_t mine = static_cast<uint32_t>(__cvta_generic_to_shared(&block_sums[token][r]));
-      sum = 0;
-      for (int block = 0; block < cluster; ++block) {
-        uint32_t address;
-        float v;
-        asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(address) : "r"(mine), "r"(block));
-        asm volatile("ld.shared::cluster.f32 %0, [%1];" : "=f"(v) : "r"(address) : "memory");
-        sum += v;
-      }
-    }
-#endif
-    if (row + r < p.a.rows) p.h[token * p.a.rows + row + r] = p.scaling * sum;
-  }
-#if __CUDA_ARCH__ >= 900
-  // Nobody leaves while others read its memory.
-  if (cluster > 1) asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;" ::: "memory");
-#endif
-}
-
-// The steps of a block: those of all tiles, one tile after another, cut evenly.
-struct StreamRange {
-  int64_t first, last;
-  int steps;  // of a tile
-  __device__ StreamRange(int64_t tiles, int tile_steps, int64_t block, int64_t blocks)
-      : first(tiles * tile_steps * block / blocks), last(tiles * tile_steps * (block + 1) / blocks), steps(tile_steps) {}
-};
-
-// A block's part of a tile. A block goes from its last tile back to its first: of that it may have nothing but steps of B,
-// which wait for h, so that it had better come last.
-struct StreamSegment {
-  int64_t tile;
-  int first, last;  // steps within the tile
-  __device__ StreamSegment(const StreamRange& range, int64_t end) : tile((end - 1) / range.steps) {
-    const int64_t start = tile * range.steps;
-    first = static_cast<int>(max(range.first, start) - start), last = static_cast<int>(end - start);
-  }
-  __device__ int64_t begin(const StreamRange& range) const { return tile * range.steps + first; }
-};
-
-// x and W of type T, B of T or float32, in the layout of W.
-template <class T, bool kRowsContiguous, int kTokenTiles>
-__global__ void __launch_bounds__(kStreamThreads, StreamShape<kRowsContiguous, kTokenTiles>::kBlocksEach) StreamKernel(const __grid_constant__ StreamParams p) {
-  using Shape = StreamShape<kRowsContiguous, kTokenTiles>;
-  constexpr int kCount = 16 / sizeof(T), kStages = Shape::kStages, kTokens = Shape::kTokens;
-  extern __shared__ __align__(16) char shared[];
-  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-  const uint32_t ring = static_cast<uint32_t>(__cvta_generic_to_shared(shared)) + warp * kStages * Shape::kStageBytes + lane * 16;
-  const int w_steps = Shape::Steps(p.w), tile_steps = w_steps + Shape::Steps(p.b);
-  const int64_t tiles = (p.w.rows + Shape::kTileRows - 1) / Shape::kTileRows, total = tiles * tile_steps;
-  const StreamRange range(tiles, tile_steps, blockIdx.x, gridDim.x);
-
-  StreamSegment copied(range, range.last);
-  int copy_step = copied.first, copy_stage = 0;
-  bool copying = true;
-  const auto copy_next = [&] {
-    if (copying) {
-      const uint32_t to = ring + copy_stage * Shape::kStageBytes;
-      const int64_t row = copied.tile * Shape::kTileRows + warp * Shape::kRows;
-      if (copy_step < w_steps) {
-        const int64_t k = int64_t{copy_step} * Shape::Depth(sizeof(T) == 4);
-        CopyStep<Shape, kRowsContiguous>(p.w, row, k, to);
-        CopyTokens<Shape, T, kCount, kTokenTiles>(p, k, to + kStreamStepBytes);
-      } else {
-        CopyStep<Shape, kRowsContiguous>(p.b, row, int64_t{copy_step - w_steps} * Shape::Depth(p.b.float32), to);
-      }
-      if (++copy_step == copied.last) {
-        const int64_t end = copied.begin(range);
-        copying = end > range.first;
-        if (copying) copied = StreamSegment(range, end), copy_step = copied.first;
-      }
-    }
-    copy_stage = copy_stage + 1 == kStages ? 0 : copy_stage + 1;
-    CopyCommit();
-  };
-  for (int i = 0; i + 1 < kStages; ++i) copy_next();
-
-  const auto finish = [&](int64_t token, int64_t row, float sum) {
-    if (row >= p.w.rows) return;
-    const float bias = p.bias == nullptr ? 0.0f : ToFloat(static_cast<const T*>(p.bias)[row]);
-    static_cast<T*>(p.y)[token * p.w.rows + row] = FromFloat<T>(fmaf(p.g[row], sum, bias));
-  };
-  bool waited = false;
-  const auto wait_for_low_rank = [&] {
-#if __CUDA_ARCH__ >= 900
-    if (!waited) asm volatile("griddepcontrol.wait;" ::: "memory");
-#endif
-    waited = true;
-  };
-
-  int stage = 0;
-  for (int64_t end = range.last; end > range.first;) {
-    const StreamSegment segment(range, end);
-    end = segment.begin(range);
-    StreamSums<Shape, kTokenTiles, SumOf<T>> sums = {};
-    for (int step = segment.first; step < segment.last; ++step) {
-      CopyWait<kStages - 2>();
-      copy_next();
-      const uint32_t from = ring + stage * Shape::kStageBytes;
-      stage = stage + 1 == kStages ? 0 : stage + 1;
-      uint4 w[kStreamChunks];
 #pragma unroll
-      for (int c = 0; c < kStreamChunks; ++c) w[c] = LoadShared16(from + c * kStreamChunkPitch);
-      if (step < w_steps) {
-        const auto chunk = [&](int block, int n) { return from + kStreamStepBytes + (block * kTokenTiles + n) * kStreamChunkPitch; };
-        const auto is_token = [&](int n) { return 8 * n + lane / 4 < p.tokens; };
-        if constexpr (sizeof(T) == 2) {
-          MultiplyHalf<Shape, T, kRowsContiguous, kTokenTiles>(w, [&](int block, int n) { return is_token(n) ? LoadShared16(chunk(block, n)) : uint4{}; }, sums);
-        } else {
-          MultiplyTf32<Shape, T, false, kTokenTiles, double>([&](int block, int r, int e) { return StepElement<Shape, T, kRowsContiguous>(w, block, r, e); },
-                                                     [&](int block, int n, int e) { return is_token(n) ? LoadSharedFloat(chunk(block, n) + e * 4) : 0.0f; }, sums);
-        }
-      } else {
-        wait_for_low_rank();
-        const int64_t k = int64_t{step - w_steps} * Shape::Depth(p.b.float32);
-        if (sizeof(T) == 2 && !p.b.float32) {
-          MultiplyLowRank<Shape, T, kRowsContiguous, kTokenTiles, SumOf<T>>(p, k, w, sums);
-        } else {
-          MultiplyLowRank<Shape, float, kRowsContiguous, kTokenTiles, SumOf<T>>(p, k, w, sums);
-        }
-      }
-    }
-
-    const bool whole = segment.first == 0 && segment.last == tile_steps;
-    const int64_t tile_row = segment.tile * Shape::kTileRows;
-    // A block's first slot is for the tile in which it starts, the second for the one in which it ends.
-    constexpr int kSlot = kTokens * Shape::kTileRows;
-    float* const slot = p.sums + (int64_t{blockIdx.x} * 2 + (end == range.first ? 0 : 1)) * kSlot;
+        for (int u = 0; u < kTogether; ++u) {
+          if constexpr (kPair && kTokenTiles == 1) {
+            // The two parts as tokens 0 … 7 and 8 … 15.
+            MultiplyHalf<Shape, E, 2>(read[stage][u0 + u], {reinterpret_cast<const uint4&>(x[u][0][0]), reinterpret_cast<const uint4&>(x[u][1][0])}, sums);
+          } else if constexpr (std::is_same_v<E, Number> && sizeof(E) == 2) {
 #pragma unroll
-    for (int j = 0; j < Shape::kTiles; ++j) {
-#pragma unroll
-      for (int n = 0; n < kTokenTiles; ++n) {
-#pragma unroll
-        for (int i = 0; i < 2; ++i) {
-          const int token = 8 * n + lane % 4 * 2 + i, row = warp * Shape::kRows + lane / 4 * 2 * Shape::kTiles + 2 * j;
-          if (token >= p.tokens) continue;
-          if (whole) {
-            finish(token, tile_row + row, static_cast<float>(sums[j][n][i]));
-            finish(token, tile_row + row + 1, static_cast<float>(sums[j][n][i + 2]));
+            for (int k = kPair ? 1 : 0; k >= 0; --k) MultiplyHalf<Shape, E, kTokenTiles>(read[stage][u0 + u], reinterpret_cast<const uint4(&)[kTokenTiles]>(x[u][k]), sums);
           } else {
-            __stcg(reinterpret_cast<float2*>(slot + token * Shape::kTileRows + row), make_float2(static_cast<float>(sums[j][n][i]), static_cast<float>(sums[j][n][i + 2])));
+            MultiplyTf32<Shape, E, Number, kTokenTiles, Sum>(read[stage][u0 + u], x[u][0], sums);
           }
         }
       }
+      chunk += kWarps;
+      if (chunk >= chunks || step + stage + 1 == steps) {
+#pragma unroll
+        for (int m = 0; m < Shape::kTiles; ++m) {
+#pragma unroll
+          for (int j = 0; j < Shape::kGroups; ++j) {
+            Sum total_of[4];
+#pragma unroll
+            for (int i = 0; i < 4; ++i) {
+              total_of[i] = sums.v[0][m][j][i] + (sums.kChains == 2 ? sums.v[sums.kChains - 1][m][j][i] : Sum{0});
+            }
+            if (kPair && kTokenTiles == 1) total_of[0] += total_of[2], total_of[1] += total_of[3];
+#pragma unroll
+            for (int i = 0; i < (kTokenTiles == 1 ? 1 : 2); ++i) {
+              if (16 * m + 8 * i + group_lane >= count) continue;
+              auto* const two = reinterpret_cast<float2*>(to + (16 * m + 8 * i) * kRows + j * 8);
+              *two = make_float2(static_cast<float>(two->x + total_of[2 * i]), static_cast<float>(two->y + total_of[2 * i + 1]));
+            }
+          }
+        }
+        sums = {};
+        for (; chunk >= chunks; chunk -= chunks) to += count * kRows;
+      }
+      if (step + stage + kStages < steps) read_next(stage);
     }
-    if (whole) continue;
+  }
+}
 
-    // The blocks that have a part of this tile; the last to arrive adds the parts up.
-    const int64_t start = segment.tile * tile_steps;
-    const int64_t first_block = ((start + 1) * gridDim.x - 1) / total, last_block = ((start + tile_steps) * gridDim.x - 1) / total;
-    __shared__ bool last;
-    wait_for_low_rank();  // which also set the arrivals to zero
-    __threadfence();
-    __syncthreads();
-    if (threadIdx.x == 0) last = atomicAdd(p.arrivals + segment.tile, 1) == static_cast<int>(last_block - first_block);
-    __syncthreads();
-    if (last) {
-      __threadfence();
-      // Only the first of them may have started before this tile.
-      const float* const first_slot = p.sums + (first_block * 2 + (total * first_block / gridDim.x < start ? 1 : 0)) * kSlot;
-      const float* const next_slots = p.sums + (first_block + 1) * 2 * kSlot;
-      const int others = static_cast<int>(last_block - first_block);
-      for (int i = threadIdx.x; i < p.tokens * Shape::kTileRows; i += kStreamThreads) {
-        float sum = __ldcg(first_slot + i);
-#pragma unroll 4
-        for (int block = 0; block < others; ++block) sum += __ldcg(next_slots + int64_t{block} * 2 * kSlot + i);
-        finish(i / Shape::kTileRows, tile_row + i % Shape::kTileRows, sum);
+template <class Shape, class E, class X, int kWarps, class Sum, class Before>
+__device__ __forceinline__ void StreamWhole(const StreamMatrix& m, const StreamPart& part, int warp, const void* tokens, int count, float* to, Before before_tokens) {
+  // The general form costs instructions, which is what a 16-bit matrix has least of.
+  if (sizeof(E) == 2 && m.cols % Shape::kChunk == 0 && part.row + int64_t{part.tiles} * Shape::kRows <= m.rows) {
+    StreamPass<Shape, E, X, kWarps, sizeof(E) != 2, Sum>(m, part, warp, tokens, count, to, before_tokens);
+  } else {
+    StreamPass<Shape, E, X, kWarps, true, Sum>(m, part, warp, tokens, count, to, before_tokens);
+  }
+}
+
+struct StreamParams {
+  StreamMatrix w;    // [out, in]
+  StreamMatrix a;    // [r, in]; no rows without a low-rank part
+  StreamMatrix b;    // [out, r]
+  const void* x;     // [tokens, in]
+  void* h;           // [tokens, r] float32 or [2][tokens, r] bfloat16
+  uint32_t* count;   // of the blocks that have written their rows of h; zero when the launch before has ended
+  const float* g;    // [out]
+  const void* bias;  // [out] or null
+  void* y;           // [tokens, out]
+  float scaling;
+  int tokens;
+  int tiles, parts;  // the rows of W in tiles, cut evenly among the first `parts` blocks
+  int batch;         // tiles whose sums find place in shared memory at once
+  int rank_rows;     // rows of h for each block
+};
+
+__device__ inline void WaitForLaunchBefore() {
+#if __CUDA_ARCH__ >= 900
+  hopper::WaitForPredecessor();
+#endif
+}
+
+// This block's rows of h, by its last warps.
+template <class Way, class T, class U>
+__device__ void StreamLowRank(const StreamParams& p) {
+  using Shape = typename Way::template LowRank<U>;
+  constexpr int kThreads = Way::kLowRankWarps * 32, kBarrier = 1;
+  __shared__ __align__(16) float sums[Way::kLowRankWarps][8 * Shape::kTokenTiles * Shape::kRows];
+  const int thread = threadIdx.x - Way::kWarps * 32, warp = thread / 32;
+  StreamMatrix a = p.a;
+  const int64_t first = int64_t{blockIdx.x} * p.rank_rows;
+  a.rows = min(a.rows, first + p.rank_rows);
+  if (first >= a.rows) return;
+  for (int64_t tile = first; tile < a.rows; tile += Shape::kRows) {
+    for (int i = thread % 32; i < p.tokens * Shape::kRows; i += 32) sums[warp][i] = 0;
+    __syncwarp();
+    StreamWhole<Shape, U, T, Way::kLowRankWarps, SumOf<T>>(a, {tile, 1}, warp, p.x, p.tokens, sums[warp], [] {});
+    hopper::NamedBarrier(kBarrier, kThreads);
+    for (int i = thread; i < p.tokens * Shape::kRows; i += kThreads) {
+      const int64_t row = tile + i % Shape::kRows, at = i / Shape::kRows * p.a.rows + row;
+      if (row >= a.rows) continue;
+      float sum = 0;
+#pragma unroll
+      for (int w = 0; w < Way::kLowRankWarps; ++w) sum += sums[w][i];
+      sum *= p.scaling;
+      if constexpr (std::is_same_v<U, __nv_bfloat16>) {
+        auto* const h = static_cast<__nv_bfloat16*>(p.h);
+        const __nv_bfloat16 high = __float2bfloat16_rn(sum);
+        const float rest = sum - __bfloat162float(high);
+        h[at] = high, h[p.tokens * p.a.rows + at] = __float2bfloat16_rn(isfinite(rest) ? rest : 0.0f);
+      } else {
+        static_cast<float*>(p.h)[at] = sum;
       }
     }
-    __syncthreads();  // before `last` is written again
+    hopper::NamedBarrier(kBarrier, kThreads);
+  }
+  WaitForLaunchBefore();
+  if (thread == 0) hopper::AddReleased(p.count);
+}
+
+template <class Way, class T, class U>
+__global__ void __maxnreg__(Way::kRegisters) StreamKernel(const __grid_constant__ StreamParams p) {
+  using Shape = typename Way::template Main<T>;
+  using LowRankShape = typename Way::template Main<U>;
+  constexpr int kWarps = Way::kWarps, kThreads = kWarps * 32, kRows = Way::kRows, kBarrier = 2;
+  extern __shared__ __align__(16) float shared[];  // [kWarps][batch][tokens][kRows]
+  const int thread = threadIdx.x, warp = thread / 32;
+  if (warp >= kWarps) {
+    StreamLowRank<Way, T, U>(p);
+    return;
+  }
+  bool waited = false;
+  const auto wait_for_h = [&] {
+    if (waited) return;
+    waited = true;
+    WaitForLaunchBefore();
+    const uint32_t blocks = static_cast<uint32_t>((p.a.rows + p.rank_rows - 1) / p.rank_rows);
+    if (thread % 32 == 0) hopper::WaitForCount(p.count, blocks);
+    __syncwarp();
+  };
+
+  const int64_t part = blockIdx.x;
+  const int last = part < p.parts ? static_cast<int>(p.tiles * (part + 1) / p.parts) : 0, size = p.batch * p.tokens * kRows;
+  for (int first = static_cast<int>(p.tiles * part / p.parts); first < last; first += p.batch) {
+    const int tiles = min(p.batch, last - first), live = tiles * p.tokens * kRows;
+    const int64_t row = int64_t{first} * kRows;
+    float* const sums = shared + warp * size;
+    for (int i = thread % 32; i < live; i += 32) sums[i] = 0;
+    __syncwarp();
+    const StreamPart rows_of_block{row, tiles};
+#if __CUDA_ARCH__ >= 900
+    if (thread == 0 && p.b.cols > 0) {
+      // B is asked for from the cache when W is done: that wait should be a short one.
+      const int64_t pitch = p.b.cols * static_cast<int64_t>(sizeof(U)), rows = min(int64_t{tiles} * kRows, p.b.rows - row);
+      asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(p.b.data + row * pitch), "r"(static_cast<uint32_t>(min(rows * pitch, int64_t{1} << 20))) : "memory");
+    }
+#endif
+    StreamWhole<Shape, T, T, kWarps, SumOf<T>>(p.w, rows_of_block, warp, p.x, p.tokens, sums, [] {});
+    __syncwarp();
+    if (p.b.cols > 0) StreamWhole<LowRankShape, U, LowRankOf<U>, kWarps, SumOf<T>>(p.b, rows_of_block, warp, p.h, p.tokens, sums, wait_for_h);
+    hopper::NamedBarrier(kBarrier, kThreads);
+
+    for (int i = thread; i < live; i += kThreads) {
+      const int token = i / kRows % p.tokens;
+      const int64_t y_row = row + i / kRows / p.tokens * kRows + i % kRows;
+      if (y_row >= p.w.rows) continue;
+      const float bias = p.bias == nullptr ? 0.0f : ToFloat(static_cast<const T*>(p.bias)[y_row]), g = p.g[y_row];
+      float sum = 0;
+#pragma unroll
+      for (int w = 0; w < kWarps; ++w) sum += shared[w * size + i];
+      static_cast<T*>(p.y)[token * p.w.rows + y_row] = FromFloat<T>(fmaf(g, sum, bias));
+    }
+    hopper::NamedBarrier(kBarrier, kThreads);
   }
   // Every block waits, so that this launch ends after the one before it.
-  wait_for_low_rank();
+  WaitForLaunchBefore();
 }
 
-struct StreamDevice {
-  int multiprocessors = 0, major = 0, shared_memory = 0;
-  static cudaError_t Current(StreamDevice* d) {
-    int device = 0;
-    if (cudaError_t e = cudaGetDevice(&device); e != cudaSuccess) return e;
-    if (cudaError_t e = cudaDeviceGetAttribute(&d->multiprocessors, cudaDevAttrMultiProcessorCount, device); e != cudaSuccess) return e;
-    if (cudaError_t e = cudaDeviceGetAttribute(&d->major, cudaDevAttrComputeCapabilityMajor, device); e != cudaSuccess) return e;
-    return cudaDeviceGetAttribute(&d->shared_memory, cudaDevAttrMaxSharedMemoryPerMultiprocessor, device);
-  }
-  // Blocks of the stream kernel that it holds at once.
-  template <class Shape>
-  int Blocks() const {
-    constexpr int kReserved = 1024;  // of shared memory, for each block
-    return std::min(Shape::kBlocksEach, shared_memory / (Shape::kBytes + kReserved)) * multiprocessors;
-  }
-};
-
-// What the launches of one problem share: the second one's blocks and tiles, and the workspace: h, arrivals, sums.
-struct StreamPlan {
-  unsigned blocks = 0;  // 0: the device lacks the shared memory
-  int tiles = 0;
-  size_t arrivals_at = 0, sums_at = 0, bytes = 0;
-
-  template <class Shape>
-  static StreamPlan For(const CudaLinearProblem& p, const StreamDevice& device) {
-    StreamPlan plan;
-    const int64_t tiles = CeilDiv<int64_t>(p.W.rows, Shape::kTileRows);
-    const int64_t steps = tiles * (Shape::Steps(StreamMatrix::Of(p.W)) + (p.A.rows == 0 ? 0 : Shape::Steps(StreamMatrix::Of(p.B))));
-    // As many blocks for each tile, so that a block has but one part of one tile: every further part costs a pass over the sums.
-    // Blocks then also go along the same columns, whole lines of memory where rows are contiguous.
-    const int64_t slots = device.Blocks<Shape>(), each = std::max<int64_t>(1, std::min(slots / tiles, steps / tiles));
-    plan.blocks = slots == 0 ? 0 : static_cast<unsigned>(tiles * each);
-    plan.tiles = static_cast<int>(tiles);
-    plan.arrivals_at = Padded(static_cast<size_t>(p.rows * p.A.rows) * sizeof(float));
-    plan.sums_at = plan.arrivals_at + Padded(static_cast<size_t>(tiles) * sizeof(int));
-    plan.bytes = plan.sums_at + size_t{plan.blocks} * 2 * Shape::kTokens * Shape::kTileRows * sizeof(float);
-    return plan;
-  }
-};
-
-// Calls `f(rows_contiguous, token_tiles)` with what these are as types.
-template <class F>
-auto WithShape(bool rows_contiguous, int64_t tokens, F f) {
-  const auto with_tokens = [&](auto contiguous) {
-    if (tokens <= 8) return f(contiguous, std::integral_constant<int, 1>{});
-    if (tokens <= 16) return f(contiguous, std::integral_constant<int, 2>{});
-    return f(contiguous, std::integral_constant<int, 4>{});
-  };
-  return rows_contiguous ? with_tokens(std::true_type{}) : with_tokens(std::false_type{});
-}
-
-inline StreamPlan PlanStream(const CudaLinearProblem& p, const StreamDevice& device) {
-  return WithShape(p.W.transposed, p.rows, [&](auto rows_contiguous, auto token_tiles) {
-    return StreamPlan::For<StreamShape<decltype(rows_contiguous)::value, decltype(token_tiles)::value>>(p, device);
-  });
+template <class Count>
+__global__ void ZeroCountKernel(Count* count) {
+#if __CUDA_ARCH__ >= 900
+  hopper::LaunchDependents();
+#endif
+  *count = 0;
 }
 
 // Whether these kernels take the problem.
 inline bool StreamLinearSupports(const CudaLinearProblem& p) {
-  const StreamMatrix w = StreamMatrix::Of(p.W), a = StreamMatrix::Of(p.A), b = StreamMatrix::Of(p.B);
-  const bool x = IsAligned(p.x) && p.W.cols * static_cast<int64_t>(SizeOf(p.dtype)) % 16 == 0;
-  const bool low_rank = p.A.rows == 0 || (a.Streams() && b.Streams() && p.B.transposed == p.W.transposed);
+  const auto streams = [](const Matrix& m) {
+    return !m.transposed && IsAligned(m.data) && m.cols * static_cast<int64_t>(SizeOf(m.dtype)) % 16 == 0 && m.cols <= INT32_MAX / 2;
+  };
   // The truncation of the tensor cores shows in short sums of float32.
   constexpr int64_t kLeastFloat32 = 256;
   if (p.dtype == DType::kFloat32 && p.W.cols < kLeastFloat32) return false;
-  if (p.rows < 1 || p.rows > kStreamMaxTokens || p.W.rows < 1 || p.W.cols < 1 || !x || !w.Streams() || !low_rank) return false;
-  StreamDevice device;
-  return StreamDevice::Current(&device) == cudaSuccess && PlanStream(p, device).blocks > 0;
+  if (p.rows < 1 || p.rows > kStreamMaxTokens || p.W.rows < 1 || p.W.cols < 1 || !IsAligned(p.x) || !streams(p.W)) return false;
+  return p.A.rows == 0 || (streams(p.A) && streams(p.B));
 }
 
-inline size_t StreamLinearBytes(const CudaLinearProblem& p) {
-  StreamDevice device;
-  return StreamDevice::Current(&device) == cudaSuccess ? PlanStream(p, device).bytes : 0;
-}
+inline size_t StreamLinearBytes(const CudaLinearProblem& p) { return kWorkspaceAlignment + Padded(static_cast<size_t>(p.rows * p.A.rows) * sizeof(float)); }
 
-template <class T, class U, bool kRowsContiguous, int kTokenTiles>
-cudaError_t LaunchLowRank(const LowRankParams& p, const StreamDevice& device, cudaStream_t stream) {
-  const auto kernel = LowRankKernel<T, U, kRowsContiguous, kTokenTiles>;
-  // A multiprocessor keeps to one division of its memory: that of the launch that is to run beside this one.
-  if (cudaError_t e = cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared); e != cudaSuccess) return e;
-  const int cluster = device.major >= 9 ? kLowRankCluster : 1;
-  cudaLaunchAttribute attribute = {};
-  attribute.id = cudaLaunchAttributeClusterDimension;
-  attribute.val.clusterDim = {static_cast<unsigned>(cluster), 1, 1};
+// What the launchers ask of the device.
+struct StreamDevice {
+  int multiprocessors = 0, major = 0, shared_memory = 0;
+  static cudaError_t Current(StreamDevice* d) {
+    int device = 0;
+    if (const cudaError_t e = cudaGetDevice(&device); e != cudaSuccess) return e;
+    if (const cudaError_t e = cudaDeviceGetAttribute(&d->multiprocessors, cudaDevAttrMultiProcessorCount, device); e != cudaSuccess) return e;
+    if (const cudaError_t e = cudaDeviceGetAttribute(&d->major, cudaDevAttrComputeCapabilityMajor, device); e != cudaSuccess) return e;
+    // The rest is for the sums of h, and for the first-level cache where there is much.
+    constexpr int kMost = 128 << 10, kOther = 4 << 10;
+    if (const cudaError_t e = cudaDeviceGetAttribute(&d->shared_memory, cudaDevAttrMaxSharedMemoryPerBlockOptin, device); e != cudaSuccess) return e;
+    d->shared_memory = std::min(kMost, d->shared_memory - kOther);
+    return cudaSuccess;
+  }
+};
+
+template <class Way, class T, class U>
+cudaError_t LaunchStream(const CudaLinearProblem& p, void* workspace, const StreamDevice& device, cudaStream_t stream) {
+  const auto matrix = [](const Matrix& m) { return StreamMatrix{static_cast<const char*>(m.data), m.rows, static_cast<int>(m.cols)}; };
+  StreamParams q{};
+  q.w = matrix(p.W), q.x = p.x, q.g = p.g, q.bias = p.bias, q.y = p.y, q.scaling = p.scaling, q.tokens = static_cast<int>(p.rows);
+  q.tiles = static_cast<int>(CeilDiv<int64_t>(p.W.rows, Way::kRows));
+  q.parts = std::min(q.tiles, device.multiprocessors);
+  const int each = CeilDiv(q.tiles, q.parts), tile_bytes = Way::kWarps * q.tokens * Way::kRows * static_cast<int>(sizeof(float));
+  q.batch = CeilDiv(each, CeilDiv(each, device.shared_memory / tile_bytes));
+  int blocks = q.parts;
+  if (p.A.rows > 0) {
+    blocks = device.multiprocessors;  // where there are fewer parts, the others have rows of h
+    q.a = matrix(p.A), q.b = matrix(p.B);
+    q.count = static_cast<uint32_t*>(workspace), q.h = static_cast<char*>(workspace) + kWorkspaceAlignment;
+    q.rank_rows = static_cast<int>(CeilDiv<int64_t>(p.A.rows, blocks));
+    ZeroCountKernel<<<1, 1, 0, stream>>>(q.count);
+    if (cudaError_t e = cudaGetLastError(); e != cudaSuccess) return e;
+  }
+  const auto kernel = StreamKernel<Way, T, U>;
+  if (cudaError_t e = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, device.shared_memory); e != cudaSuccess) return e;
+  cudaLaunchAttribute attributes[2] = {};
   cudaLaunchConfig_t config = {};
-  config.gridDim = static_cast<unsigned>(CeilDiv<int64_t>(p.a.rows, kRowsContiguous ? 64 : 16) * cluster);
-  config.blockDim = kLowRankThreads;
+  config.gridDim = static_cast<unsigned>(blocks);
+  config.blockDim = Way::kThreads;
+  config.dynamicSmemBytes = static_cast<size_t>(q.batch) * tile_bytes;
   config.stream = stream;
-  config.attrs = &attribute;
-  config.numAttrs = cluster > 1 ? 1 : 0;
-  return cudaLaunchKernelEx(&config, kernel, p, cluster);
-}
-
-template <class T, bool kRowsContiguous, int kTokenTiles>
-cudaError_t LaunchStream(const StreamParams& p, unsigned blocks, const StreamDevice& device, cudaStream_t stream) {
-  using Shape = StreamShape<kRowsContiguous, kTokenTiles>;
-  const auto kernel = StreamKernel<T, kRowsContiguous, kTokenTiles>;
-  if (cudaError_t e = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, Shape::kBytes); e != cudaSuccess) return e;
-  if (cudaError_t e = cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared); e != cudaSuccess) return e;
-  cudaLaunchAttribute attribute = {};
-  attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  attribute.val.programmaticStreamSerializationAllowed = 1;
-  cudaLaunchConfig_t config = {};
-  config.gridDim = blocks;
-  config.blockDim = kStreamThreads;
-  config.dynamicSmemBytes = Shape::kBytes;
-  config.stream = stream;
-  config.attrs = &attribute;
-  config.numAttrs = p.b.rows > 0 && device.major >= 9 ? 1 : 0;
-  return cudaLaunchKernelEx(&config, kernel, p);
+  config.attrs = attributes;
+  if (p.A.rows > 0) {
+    attributes[config.numAttrs].id = cudaLaunchAttributeCooperative;
+    attributes[config.numAttrs++].val.cooperative = 1;
+    if (device.major >= 9) {
+      attributes[config.numAttrs].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+      attributes[config.numAttrs++].val.programmaticStreamSerializationAllowed = 1;
+    }
+  }
+  return cudaLaunchKernelEx(&config, kernel, q);
 }
 
 // T is the type of p.dtype.
 template <class T>
 cudaError_t LaunchStreamLinear(const CudaLinearProblem& p, void* workspace, size_t workspace_bytes, cudaStream_t stream) {
+  if (workspace_bytes < StreamLinearBytes(p)) return cudaErrorInvalidValue;
   StreamDevice device;
   if (const cudaError_t error = StreamDevice::Current(&device); error != cudaSuccess) return error;
-  const StreamPlan plan = PlanStream(p, device);
-  if (plan.blocks == 0 || workspace_bytes < plan.bytes) return cudaErrorInvalidValue;
-  auto* memory = static_cast<char*>(workspace);
-  StreamParams main{};
-  main.w = StreamMatrix::Of(p.W);
-  main.x = p.x, main.g = p.g, main.bias = p.bias, main.y = p.y;
-  main.tokens = p.rows;
-  main.arrivals = reinterpret_cast<int*>(memory + plan.arrivals_at);
-  main.sums = reinterpret_cast<float*>(memory + plan.sums_at);
-  if (p.A.rows > 0) {
-    const LowRankParams low_rank{StreamMatrix::Of(p.A), p.x, reinterpret_cast<float*>(memory), p.rows, p.scaling, main.arrivals, plan.tiles};
-    const cudaError_t error = WithShape(p.A.transposed, p.rows, [&](auto rows_contiguous, auto token_tiles) {
-      constexpr bool kRowsContiguous = decltype(rows_contiguous)::value;
-      constexpr int kTokenTiles = decltype(token_tiles)::value;
-      return p.A.dtype == p.dtype ? LaunchLowRank<T, T, kRowsContiguous, kTokenTiles>(low_rank, device, stream)
-                                  : LaunchLowRank<T, float, kRowsContiguous, kTokenTiles>(low_rank, device, stream);
-    });
-    if (error != cudaSuccess) return error;
-    main.b = StreamMatrix::Of(p.B), main.h = low_rank.h;
-  } else if (const cudaError_t error = cudaMemsetAsync(main.arrivals, 0, static_cast<size_t>(plan.tiles) * sizeof(int), stream); error != cudaSuccess) {
-    return error;
-  }
-  return WithShape(p.W.transposed, p.rows, [&](auto rows_contiguous, auto token_tiles) {
-    return LaunchStream<T, decltype(rows_contiguous)::value, decltype(token_tiles)::value>(main, plan.blocks, device, stream);
-  });
+  const auto launch = [&](auto way, auto u) { return LaunchStream<decltype(way), T, typename decltype(u)::type>(p, workspace, device, stream); };
+  const auto with_tokens = [&](auto u) {
+    if (p.rows <= 8) return launch(StreamFew{}, u);
+    if (p.rows > 16) return launch(StreamMany{}, u);
+    // Rows of the block that has most. High tiles are the better ones where these come to about the same.
+    const auto most = [&](int64_t rows) { return CeilDiv<int64_t>(CeilDiv<int64_t>(p.W.rows, rows), device.multiprocessors) * rows; };
+    return 11 * most(StreamLow::kRows) < 10 * most(StreamHigh::kRows) ? launch(StreamLow{}, u) : launch(StreamHigh{}, u);
+  };
+  return p.A.dtype == p.dtype ? with_tokens(TypeOf<T>{}) : with_tokens(TypeOf<float>{});
 }
 
 }  // namespace ort_dora::cuda

@@ -10,6 +10,7 @@ export function pages() {
   const soak = result('runtime-soak');
   const server = result('server-infer');
   const large = result('large-export');
+  const stored = result('stored-gain');
   const others = result('large-others');
   const session = result('session-load');
   const text = [
@@ -22,6 +23,7 @@ export function pages() {
     ...soakSection(soak),
     ...serverSection(server),
     ...largeSection(large),
+    ...storedSection(stored),
     ...othersSection(others),
     ...sessionSection(session),
   ];
@@ -122,6 +124,35 @@ function largeSection({ graphs, data, ...made }) {
     ...graphs.map(
       (row) =>
         `| ${row.metadata} | ${row.megabytes} | ${row.rewrittenMegabytes} | ${row.fused} of ${row.modules} | ${row.seconds} | ${row.peakMegabytes} | ${row.callsOnData} |`,
+    ),
+    '',
+    provenance(made),
+    '',
+  ];
+}
+
+function storedSection({ ranks, ...made }) {
+  return [
+    '## Storing g, and merging',
+    '',
+    `${sentence(made.description)} Rates are bytes of W a second, without the time that the graph takes; A, B and m are read besides. In memory: DoraScale`,
+    'alone over the modules of one layer, whole. Disk: the data file read from one end to the other. Cold and warm are the page cache’s state.',
+    '',
+    '| rank | W, GB | disk, GB/s | DoraScale in memory, GB/s | rewrite, cold, GB/s | rewrite, warm, GB/s | of the lower of disk and memory | peak memory, MB |',
+    '|---:|---:|---:|---:|---:|---:|---:|---:|',
+    ...ranks.map((row) => {
+      const bound = Math.min(row.diskGigabytesPerSecond, row.inMemoryGigabytesPerSecond);
+      const share = (rate) => `${Math.round((100 * rate) / bound)} %`;
+      return `| ${row.rank} | ${row.gigabytesOfW} | ${row.diskGigabytesPerSecond} | ${row.inMemoryGigabytesPerSecond} | ${row.coldGigabytesPerSecond} | ${row.warmGigabytesPerSecond} | ${share(row.coldGigabytesPerSecond)} cold, ${share(row.warmGigabytesPerSecond)} warm | ${row.peakMegabytes} |`;
+    }),
+    '',
+    'Merging: millions of elements of W′ a second, one module in memory, and the command as a whole, from the export to the disk.',
+    '',
+    '| rank | in float64, one thread | through ONNX Runtime | of float64 | `merge`, s | written, GB | peak memory, MB |',
+    '|---:|---:|---:|---:|---:|---:|---:|',
+    ...ranks.map(
+      ({ rank, exactMergeMillionsPerSecond: exact, mergeMillionsPerSecond: fast, merge }) =>
+        `| ${rank} | ${exact} | ${fast} | ${Math.round(fast / exact)}× | ${merge.seconds} | ${merge.gigabytesWritten} | ${merge.peakMegabytes} |`,
     ),
     '',
     provenance(made),

@@ -32,12 +32,13 @@ import { below, type Random, seededRandom } from './wire-forms.js';
 
 const rounds = Number(process.env.ONNX_FUZZ_ROUNDS ?? 4000);
 const firstSeed = Number(process.env.ONNX_FUZZ_SEED ?? 1);
+const timeout = 30_000 + rounds * 20;
 /** Far above what a case takes (milliseconds), far below a hang. */
 const SLOWEST_MS = 3000;
 
 const models = [everything(), new Uint8Array(readFileSync(sample('c08_linear_bias_dynamo_small')))];
 
-test(`${rounds} models with damaged bytes`, () => {
+test(`${rounds} models with damaged bytes`, { timeout }, () => {
   const outcomes = new Map<string, number>();
   for (let seed = firstSeed; seed < firstSeed + rounds; seed++) {
     const random = seededRandom(seed);
@@ -53,7 +54,7 @@ test(`${rounds} models with damaged bytes`, () => {
   expect(outcomes.size).toBeGreaterThan(8);
 });
 
-test(`${rounds} models with damaged structure`, () => {
+test(`${rounds} models with damaged structure`, { timeout }, () => {
   const outcomes = new Map<string, number>();
   for (let seed = firstSeed; seed < firstSeed + rounds; seed++) {
     const random = seededRandom(seed);

@@ -1,4 +1,4 @@
-// The CUDA operators as C functions, for kernels.py.
+// The CUDA operators as C functions, for operators.py.
 #include "ort_dora/cuda/kernels.h"
 #include "ort_dora/cuda/linear_gemm.h"
 

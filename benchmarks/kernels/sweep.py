@@ -4,7 +4,7 @@
 
 The unfused path is the shortest that computes the layer: x·Wᵀ, x·Aᵀ, addmm for the low-rank part, a product with g; four launches in one
 captured graph (float32 adapters: the last three in float32, and two conversions). Prints the geometric mean and the worst point of each dtype, layout and number of tokens, and every point above
-1.03. LIBRARY and the timing are those of kernels.py.
+1.03. LIBRARY and the timing are those of operators.py.
 """
 
 import argparse
@@ -12,7 +12,7 @@ import json
 
 import torch
 
-from kernels import SCALING, geometric_mean, layer, machine, normal
+from operators import SCALING, geometric_mean, layer, machine, normal
 from library import Library
 from timing import Timer
 

@@ -57,7 +57,7 @@ get_target_property(operator_link_options ort_dora_ops LINK_OPTIONS)
 target_link_options(ort_dora_ops_cuda PRIVATE ${operator_link_options})
 set_target_properties(ort_dora_ops_cuda PROPERTIES LINK_DEPENDS ${PROJECT_SOURCE_DIR}/src/ort/exports.map)
 
-# What benchmarks/kernels/kernels.py times.
+# What benchmarks/kernels/operators.py times.
 if(ORT_DORA_BENCH)
   add_library(ort_dora_kernels_bench SHARED ${PROJECT_SOURCE_DIR}/../benchmarks/kernels/c_api.cc)
   set_target_properties(ort_dora_kernels_bench PROPERTIES CXX_VISIBILITY_PRESET default)

@@ -1,4 +1,5 @@
 // A horizontal bar chart as an SVG that reads well on light and dark pages.
+import { escaped } from './svg-text.mjs';
 
 const WIDTH = 720;
 const LABELS = 230;
@@ -24,8 +25,4 @@ ${rows.join('\n')}
   </g>
 </svg>
 `;
-}
-
-function escaped(text) {
-  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('"', '&quot;');
 }

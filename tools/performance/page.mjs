@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from '../steps/workspace.mjs';
 import { barChart } from './bar-chart.mjs';
+import { kernelsSection, methodsChart, rooflineChart } from './kernels.mjs';
 
 /** @returns {Map<string, string>} path below the repository's root → content */
 export function pages() {
@@ -13,6 +14,11 @@ export function pages() {
   const stored = result('stored-gain');
   const others = result('large-others');
   const session = result('session-load');
+  const gpu = {
+    kernels: result('kernels-cuda-h200'),
+    methods: result('layer-methods-h200'),
+    models: result('models-cuda-h200'),
+  };
   const text = [
     '# Performance',
     '',
@@ -26,10 +32,13 @@ export function pages() {
     ...storedSection(stored),
     ...othersSection(others),
     ...sessionSection(session),
+    ...kernelsSection(gpu),
   ];
   return new Map([
     ['docs/performance.md', `${text.join('\n').trimEnd()}\n`],
     ['docs/images/run-overhead.svg', overheadChart(overhead)],
+    ['docs/images/layer-methods.svg', methodsChart(gpu)],
+    ['docs/images/roofline.svg', rooflineChart(gpu.kernels)],
     ['README.md', withOthers(withAccuracy(content('README.md'), content('models/README.md')), others)],
   ]);
 }

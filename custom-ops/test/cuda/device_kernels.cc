@@ -22,6 +22,9 @@ void Check(cudaError_t error) {
   if (error != cudaSuccess) throw std::runtime_error(cudaGetErrorString(error));
 }
 
+// Fills and copies of the default stream may still run when they return, and streams of our own do not wait for them.
+void WaitForFills() { Check(cudaDeviceSynchronize()); }
+
 constexpr size_t kGuard = 256;
 constexpr int kPoison = 0xFF;  // a NaN in each dtype
 
@@ -88,12 +91,14 @@ class Call {
     const DeviceMemory workspace(bytes);
     cudaStream_t stream;
     Check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+    WaitForFills();
     Check(op(problem, workspace.at(0), bytes, stream));
     Check(cudaStreamSynchronize(stream));
     Check(cudaGetLastError());
     ExpectIntact(workspace, 0, bytes);
     const std::vector<std::vector<unsigned char>> first = Results();
     for (const Out& out : outputs_) Check(cudaMemset(memory_[out.memory]->at(out.offset), kPoison, out.bytes));
+    WaitForFills();
 
     cudaGraph_t graph;
     cudaGraphExec_t executable;

@@ -98,6 +98,8 @@ Array RunOn(const Case& c, const Placed& l, const LinearGemmPlans* plans = nullp
   const OnDevice workspace(plans != nullptr ? LinearGemmWorkspace(p, *plans) : LinearGemmWorkspace(p));
   cudaStream_t stream;
   EXPECT_EQ(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), cudaSuccess);
+  // Fills and copies of the default stream may still run when they return, and this stream does not wait for them.
+  EXPECT_EQ(cudaDeviceSynchronize(), cudaSuccess);
   const auto enqueue = [&] {
     return plans != nullptr ? LinearGemm(p, *plans, workspace.data(), workspace.bytes(), stream)
                             : LinearGemm(p, workspace.data(), workspace.bytes(), stream);

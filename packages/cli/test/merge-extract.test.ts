@@ -20,7 +20,7 @@ beforeAll(async () => {
   attached = join(folder, 'attached.onnx');
   const base = join(demo, 'onnx', 'decoder_model_merged.onnx');
   expect((await ortDora('attach', base, reading, attached)).code).toBe(0);
-});
+}, 60_000);
 afterAll(() => rmSync(folder, { recursive: true }));
 
 describe('merge', () => {

@@ -1,6 +1,6 @@
 """Times the CUDA operators beside cuBLAS and eager PyTorch on this machine's GPU: a table on stdout, JSON with --json.
 
-    python benchmarks/kernels/kernels.py LIBRARY [--json FILE] [--only linear,scale,compose,grad,bank] [--quick]
+    python benchmarks/kernels/operators.py LIBRARY [--json FILE] [--only linear,scale,compose,grad,bank] [--quick]
 
 LIBRARY is libort_dora_kernels_bench.so; README.md says how to build it.
 """
@@ -208,7 +208,8 @@ def bench_bank(library, timer, quick):
                     A, B = bank[s, : rank * inner].view(rank, inner), bank[s, rank * inner :].view(out, rank)
                     error = max(error, relative_error(y[part, :4096], exact_linear(x[part], {"W": w, "A": A, "B": B, "g": gains[s]})))
                 A, B = bank[7, : rank * inner].view(rank, inner), bank[7, rank * inner :].view(out, rank)
-                single = library.linear(x, stored, A, B, gains[7], torch.empty_like(y), SCALING, trans=(transposed, False, False))
+                single_y = torch.empty_like(y)
+                single = library.linear(x, stored, A, B, gains[7], single_y, SCALING, trans=(transposed, False, False))
                 read = torch.empty((w.numel() + min(slots, runs if distinct else 1) * rank * (inner + out)), dtype=torch.bfloat16, device="cuda")
                 copied = timer(lambda: read[: read.numel() // 2].copy_(read[read.numel() // 2 :]))
                 us, single_us = timer(call), timer(single)

@@ -28,7 +28,14 @@ class Vector(ctypes.Structure):
 
 
 class ScaleProblem(ctypes.Structure):
-    _fields_ = [("W", Matrix), ("A", Matrix), ("B", Matrix), ("m", Vector), ("scaling", ctypes.c_float), ("g", ctypes.c_void_p)]
+    _fields_ = [
+        ("W", Matrix),
+        ("A", Matrix),
+        ("B", Matrix),
+        ("m", Vector),
+        ("scaling", ctypes.c_float),
+        ("g", ctypes.c_void_p),
+    ]
 
 
 class LinearProblem(ctypes.Structure):
@@ -83,7 +90,10 @@ class ComposeGradProblem(ctypes.Structure):
 class AdapterBank(ctypes.Structure):
     _fields_ = [(name, ctypes.c_void_p) for name in ("bank", "gains", "scaling", "rank", "slot")]
     _fields_ += [("dtype", ctypes.c_int)]
-    _fields_ += [(name, ctypes.c_int64) for name in ("slots", "row_elements", "row_gains", "runs", "offset_a", "offset_b", "offset_g", "max_rank")]
+    _fields_ += [
+        (name, ctypes.c_int64)
+        for name in ("slots", "row_elements", "row_gains", "runs", "offset_a", "offset_b", "offset_g", "max_rank")
+    ]
 
 
 class LinearBankProblem(ctypes.Structure):
@@ -101,7 +111,14 @@ class LinearBankProblem(ctypes.Structure):
 class Library:
     def __init__(self, path):
         self._library = ctypes.CDLL(path)
-        for name in ("dora_linear", "dora_linear_gemm", "dora_scale", "dora_compose", "dora_compose_grad", "dora_linear_bank"):
+        for name in (
+            "dora_linear",
+            "dora_linear_gemm",
+            "dora_scale",
+            "dora_compose",
+            "dora_compose_grad",
+            "dora_linear_bank",
+        ):
             getattr(self._library, name).argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p]
             getattr(self._library, f"{name}_workspace").restype = ctypes.c_size_t
             getattr(self._library, f"{name}_workspace").argtypes = [ctypes.c_void_p]
@@ -196,5 +213,7 @@ class Library:
             0,
             max_rank,
         )
-        p = LinearBankProblem(x.data_ptr(), Matrix.of(W, trans), adapters, None, y.data_ptr(), DTYPES[x.dtype], x.shape[0])
+        p = LinearBankProblem(
+            x.data_ptr(), Matrix.of(W, trans), adapters, None, y.data_ptr(), DTYPES[x.dtype], x.shape[0]
+        )
         return self.prepare("dora_linear_bank", p)

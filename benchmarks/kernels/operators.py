@@ -15,7 +15,16 @@ import torch
 from library import Library
 from timing import Timer
 
-SHAPES = [(4096, 4096), (12288, 4096), (4096, 12288), (5120, 5120), (25600, 5120), (5120, 25600), (8192, 8192), (28672, 8192)]
+SHAPES = [
+    (4096, 4096),
+    (12288, 4096),
+    (4096, 12288),
+    (5120, 5120),
+    (25600, 5120),
+    (5120, 25600),
+    (8192, 8192),
+    (28672, 8192),
+]
 # The shapes of activations that arXiv 2603.22276 reports.
 ACTIVATIONS = [(rows, 512) for rows in (1, 512, 2048, 8192)] + [(rows, 4096) for rows in (1, 512, 2048, 4096)]
 ACTIVATIONS += [(2048, channels) for channels in (1024, 2048, 3072, 6144, 8192, 12288, 16384, 28672)]
@@ -55,7 +64,10 @@ def bench_linear(library, timer, quick):
         for tokens in (1, 16) if quick else (1, 4, 8, 16, 32, 64, 256, 1024, 4096):
             for out, inner in SHAPES:
                 w = layer(out, inner, rank, adapter=adapter)
-                x, y = normal(tokens, inner), torch.full((tokens, out), float("nan"), dtype=torch.bfloat16, device="cuda")
+                x, y = (
+                    normal(tokens, inner),
+                    torch.full((tokens, out), float("nan"), dtype=torch.bfloat16, device="cuda"),
+                )
                 # As an export stores them: everything [in, out], or everything as PyTorch does.
                 stored = {name: w[name].T.contiguous() if layout == 1 else w[name] for name in ("W", "A", "B")}
                 arguments = (x, stored["W"], stored["A"], stored["B"], w["g"], y, SCALING)
@@ -195,7 +207,14 @@ def bench_bank(library, timer, quick):
         gains = (1 + 0.1 * torch.randn(slots, out, device="cuda")).float()
         scaling = torch.full((slots,), SCALING, device="cuda")
         ranks = torch.full((slots,), rank, dtype=torch.int32, device="cuda")
-        for rows, runs, distinct in [(64, 64, True), (64, 64, False), (16, 16, True), (1, 1, True), (1024, 4, True), (4096, 1, True)]:
+        for rows, runs, distinct in [
+            (64, 64, True),
+            (64, 64, False),
+            (16, 16, True),
+            (1, 1, True),
+            (1024, 4, True),
+            (4096, 1, True),
+        ]:
             slot = (torch.randperm(slots) if distinct else torch.full((slots,), 7))[:runs].int().cuda()
             x, y = normal(rows, inner), torch.full((rows, out), float("nan"), dtype=torch.bfloat16, device="cuda")
             for transposed in (False, True):
@@ -206,11 +225,18 @@ def bench_bank(library, timer, quick):
                 for i, s in enumerate(slot.tolist()[:4]):
                     part = slice(i * rows // runs, (i + 1) * rows // runs)
                     A, B = bank[s, : rank * inner].view(rank, inner), bank[s, rank * inner :].view(out, rank)
-                    error = max(error, relative_error(y[part, :4096], exact_linear(x[part], {"W": w, "A": A, "B": B, "g": gains[s]})))
+                    error = max(
+                        error,
+                        relative_error(y[part, :4096], exact_linear(x[part], {"W": w, "A": A, "B": B, "g": gains[s]})),
+                    )
                 A, B = bank[7, : rank * inner].view(rank, inner), bank[7, rank * inner :].view(out, rank)
                 single_y = torch.empty_like(y)
                 single = library.linear(x, stored, A, B, gains[7], single_y, SCALING, trans=(transposed, False, False))
-                read = torch.empty((w.numel() + min(slots, runs if distinct else 1) * rank * (inner + out)), dtype=torch.bfloat16, device="cuda")
+                read = torch.empty(
+                    (w.numel() + min(slots, runs if distinct else 1) * rank * (inner + out)),
+                    dtype=torch.bfloat16,
+                    device="cuda",
+                )
                 copied = timer(lambda: read[: read.numel() // 2].copy_(read[read.numel() // 2 :]))
                 us, single_us = timer(call), timer(single)
                 results.append(
@@ -247,7 +273,9 @@ def print_tables(results):
         worst = max(r["error"] / r["cublas_error"] for r in rows)
         mean = geometric_mean([r["ratio"] for r in rows])
         gemm = geometric_mean([r["gemm_us"] / r["lin_us"] for r in rows]) if rows[0]["gemm_us"] else float("nan")
-        print(f"linear r={key[0]} {key[1]} transposed={key[2]} T={key[3]}: ratio {mean:.3f} (gemm {gemm:.3f}) error/cublas {worst:.2f} | {cells}")
+        print(
+            f"linear r={key[0]} {key[1]} transposed={key[2]} T={key[3]}: ratio {mean:.3f} (gemm {gemm:.3f}) error/cublas {worst:.2f} | {cells}"
+        )
     for r in results:
         if r["op"] != "linear":
             print(" ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in r.items()))
@@ -255,7 +283,9 @@ def print_tables(results):
 
 def machine():
     query = "name,driver_version,clocks.sm,clocks.mem,clocks.max.sm"
-    fields = subprocess.run(["nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader"], capture_output=True, text=True, check=True)
+    fields = subprocess.run(
+        ["nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader"], capture_output=True, text=True, check=True
+    )
     return dict(zip(query.split(","), (v.strip() for v in fields.stdout.split("\n")[0].split(","))))
 
 
@@ -269,7 +299,13 @@ def main():
     options = arguments.parse_args()
     torch.manual_seed(1)
     library, timer = Library(options.library), Timer()
-    benches = {"linear": bench_linear, "scale": bench_scale, "compose": bench_compose, "grad": bench_grad, "bank": bench_bank}
+    benches = {
+        "linear": bench_linear,
+        "scale": bench_scale,
+        "compose": bench_compose,
+        "grad": bench_grad,
+        "bank": bench_bank,
+    }
     results = []
     for name in options.only.split(","):
         results += benches[name](library, timer, options.quick)

@@ -16,7 +16,16 @@ from operators import SCALING, geometric_mean, layer, machine, normal
 from library import Library
 from timing import Timer
 
-SHAPES = [(1024, 1024), (1024, 4096), (4096, 1024), (2560, 2560), (4096, 4096), (14336, 4096), (4096, 14336), (8192, 8192)]
+SHAPES = [
+    (1024, 1024),
+    (1024, 4096),
+    (4096, 1024),
+    (2560, 2560),
+    (4096, 4096),
+    (14336, 4096),
+    (4096, 14336),
+    (8192, 8192),
+]
 RANKS = [8, 16, 64, 256, 384]
 TOKENS = [1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 128, 512, 2048]
 LIMIT = 1.03
@@ -45,7 +54,9 @@ def measure(library, timer, dtype, adapter, transposed, quick):
             stored = {name: w[name].T.contiguous() if transposed else w[name] for name in ("W", "A", "B")}
             for tokens in TOKENS:
                 x, y = normal(tokens, inner, dtype=dtype), torch.empty(tokens, out, dtype=dtype, device="cuda")
-                fused = library.linear(x, stored["W"], stored["A"], stored["B"], w["g"], y, SCALING, trans=(transposed,) * 3)
+                fused = library.linear(
+                    x, stored["W"], stored["A"], stored["B"], w["g"], y, SCALING, trans=(transposed,) * 3
+                )
                 us, other = timer(fused, repeats=7), timer(unfused(x, w, y), repeats=7)
                 yield {
                     "dtype": str(dtype).removeprefix("torch."),
@@ -82,14 +93,22 @@ def main():
         group = [p for p in points if key(p) == k]
         worst = max(group, key=lambda p: p["ratio"])
         mean = geometric_mean([p["ratio"] for p in group])
-        print(f"{k[0]} adapter {k[1]} transposed={k[2]} T={k[3]}: {mean:.2f}, worst {worst['ratio']:.2f} at {worst['out']}x{worst['in']} r={worst['rank']}")
+        print(
+            f"{k[0]} adapter {k[1]} transposed={k[2]} T={k[3]}: {mean:.2f}, worst {worst['ratio']:.2f} at {worst['out']}x{worst['in']} r={worst['rank']}"
+        )
     slower = [p for p in points if p["ratio"] > LIMIT]
     print(f"{len(slower)} of {len(points)} points above {LIMIT}")
     for p in sorted(slower, key=lambda p: -p["ratio"])[:40]:
-        print(f"  {p['ratio']:.2f} {p['dtype']} adapter {p['adapter']} transposed={p['transposed']} {p['out']}x{p['in']} r={p['rank']} T={p['tokens']}: {p['us']:.1f} / {p['unfused_us']:.1f} us")
+        print(
+            f"  {p['ratio']:.2f} {p['dtype']} adapter {p['adapter']} transposed={p['transposed']} {p['out']}x{p['in']} r={p['rank']} T={p['tokens']}: {p['us']:.1f} / {p['unfused_us']:.1f} us"
+        )
     if options.json:
         with open(options.json, "w") as file:
-            json.dump({"commit": options.commit, "machine": machine(), "torch": torch.__version__, "points": points}, file, indent=1)
+            json.dump(
+                {"commit": options.commit, "machine": machine(), "torch": torch.__version__, "points": points},
+                file,
+                indent=1,
+            )
 
 
 if __name__ == "__main__":

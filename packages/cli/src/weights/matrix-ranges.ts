@@ -88,19 +88,23 @@ async function readStrip(tensor: FloatTensor, { rows, rowBytes, from }: Strip, t
   }
 }
 
-/**
- * Read a little at a time: who computes meanwhile loses a core for as long as one read takes to copy, and his other threads
- * wait for that one.
- */
+/** Read in parts, two at once: while the bytes of one are copied, which takes a core from who computes, the disk answers the other. */
 async function readInto(tensor: FloatTensor, start: number, target: Uint8Array): Promise<void> {
-  for (let done = 0; done < target.length; done += AT_ONCE_BYTES) {
-    const part = target.subarray(done, done + AT_ONCE_BYTES);
-    const bytes = await tensor.read(start + done, start + done + part.length, part);
-    if (bytes.buffer !== part.buffer) part.set(bytes);
-  }
+  let next = 0;
+  const readParts = async () => {
+    while (next < target.length) {
+      const part = target.subarray(next, next + AT_ONCE_BYTES);
+      const from = start + next;
+      next += part.length;
+      const bytes = await tensor.read(from, from + part.length, part);
+      if (bytes.buffer !== part.buffer) part.set(bytes);
+    }
+  };
+  await Promise.all(Array.from({ length: IN_FLIGHT }, readParts));
 }
 
-const AT_ONCE_BYTES = 2 * 2 ** 20;
+const AT_ONCE_BYTES = 16 * 2 ** 20;
+const IN_FLIGHT = 2;
 
 /** Bytes at the start of a buffer as a tensor. */
 export function tensorOf(

@@ -11,7 +11,7 @@ import {
   visitTensors,
 } from '@ort-dora/onnx';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { inspectModel, rewriteModel } from '../src/index.js';
+import { inspectModel, type NormCompute, rewriteModel } from '../src/index.js';
 import { expectSameBytes } from './support/bytes.js';
 import { runModel } from './support/ort.js';
 import { CORRUPT_SAMPLES, inputSets, sample, sampleBytes, sampleModel } from './support/samples.js';
@@ -67,21 +67,21 @@ describe('rewriteModel', () => {
   it('leaves nothing when it is aborted or the norm fails', async () => {
     const reason = new Error('enough');
     const controller = new AbortController();
-    const compute = async () => {
+    const compute: NormCompute = async function* () {
       controller.abort(reason);
-      return new Float32Array(32);
+      yield new Float32Array(32);
     };
     const aborted = rewriteModel(SAMPLE.path, join(folder, 'a.onnx'), { compute, signal: controller.signal });
     await expect(aborted).rejects.toBe(reason);
-    const failed = rewriteModel(SAMPLE.path, join(folder, 'a.onnx'), { compute: async () => new Float32Array(3) });
+    const failed = rewriteModel(SAMPLE.path, join(folder, 'a.onnx'), { compute: tooShort });
     await expect(failed).rejects.toMatchObject({ code: 'norm' });
     expect(await readdir(folder)).toEqual([]);
   });
 
   it('keeps what was at the output when it fails', async () => {
     await writeFile(join(folder, 'a.onnx'), 'before');
-    const failed = rewriteModel(SAMPLE.path, join(folder, 'a.onnx'), { compute: async () => new Float32Array(3) });
-    await expect(failed).rejects.toThrow();
+    const failed = rewriteModel(SAMPLE.path, join(folder, 'a.onnx'), { compute: tooShort });
+    await expect(failed).rejects.toMatchObject({ code: 'norm' });
     expect(await readFile(join(folder, 'a.onnx'), 'utf8')).toBe('before');
   });
 
@@ -107,9 +107,13 @@ describe('rewriteModel', () => {
   it('reports progress', async () => {
     const stages: string[] = [];
     await rewriteModel(SAMPLE.path, join(folder, 'a.onnx'), { onProgress: ({ stage }) => stages.push(stage) });
-    expect(stages).toEqual(['search', 'fuse', 'write']);
+    expect(stages).toEqual(['search', 'fuse', 'norm', 'norm', 'write']);
   });
 });
+
+const tooShort: NormCompute = async function* () {
+  yield new Float32Array(3);
+};
 
 describe('external data', () => {
   /** The sample with every tensor, scalars too, in `location`. */

@@ -11,6 +11,7 @@ const packages = ['onnx', 'adapters', 'runtime', 'rewriter', 'verify', 'vlm', 's
 /** Each suite: a title, and `run()`, which returns its counts. */
 export const suites = [
   { title: 'format and lint', run: () => check('biome', ['biome', 'ci', '.']) },
+  { title: 'types of the tests', run: () => check('tsc', ['tsc', '-p', 'tsconfig.tests.json']) },
   ...['custom-ops', ...packages.map((name) => `packages/${name}`)].map((folder) => ({
     title: folder,
     run: () => project(folder),

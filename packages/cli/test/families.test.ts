@@ -59,8 +59,8 @@ describe.each(cases)('$family, $dtype', ({ family, dtype, modules }) => {
 async function generate(session: Session, recording: ReadonlyMap<string, TensorData>, prompt: string) {
   const cosines: number[] = [];
   let past: Record<string, TensorData> = {};
-  for (const { name, type, shape } of session.inputs) {
-    if (name.startsWith('past')) past[name] = start(type, shape);
+  for (const input of session.inputs) {
+    if (input.isTensor && input.name.startsWith('past')) past[input.name] = start(input.type, input.shape);
   }
   for (let step = 0; step < STEPS; step++) {
     const feeds: Record<string, TensorData> = { ...past };
@@ -76,7 +76,7 @@ async function generate(session: Session, recording: ReadonlyMap<string, TensorD
 }
 
 /** A tensor of the cache before the first token, for one prompt: no past, and states of zeros. */
-function start(type: string, shape: Session['inputs'][number]['shape']): TensorData {
+function start(type: string, shape: readonly (number | string)[]): TensorData {
   const dims = shape.map((size, axis) => (axis === 0 ? 1 : typeof size === 'number' ? size : 0));
   const count = dims.reduce((product, size) => product * size, 1);
   return type === 'float16'

@@ -38,6 +38,7 @@ const scaling = 'val_12';
 /** The module of the sample, as a rewrite would report it. */
 const module: ModuleDescription = {
   path: 'q_proj',
+  kind: 'linear',
   adapter: 'default',
   scope: '',
   rank: 16,

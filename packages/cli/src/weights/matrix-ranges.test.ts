@@ -36,7 +36,7 @@ test.each([
     const part = await readOutputs({ tensor, transposed: 1, outputs, inner }, { first, count }, memory);
     expect(reads).toHaveLength(pieces);
     expect(part.dims).toEqual([inner, count]);
-    expect(part.data.buffer).toBe(memory.bytes(0).buffer);
+    expect((part.data as Float32Array).buffer).toBe(memory.bytes(0).buffer);
     const all = await floats(tensor);
     for (let row = 0; row < inner; row++) {
       const expected = all.subarray(row * outputs + first, row * outputs + first + count);
@@ -49,7 +49,7 @@ test('memory is used again, and grows', async () => {
   const memory = new Memory();
   const long = await readAll(stored(noise(6, 1), [6], 'float16'), [2, 3], memory);
   const short = await readAll(stored(noise(2, 1), [2], 'float32'), [2], memory);
-  expect(short.data.buffer).toBe(long.data.buffer);
+  expect((short.data as Float32Array).buffer).toBe((long.data as Uint16Array).buffer);
   expect(short.data).toEqual(noise(2, 1));
 });
 

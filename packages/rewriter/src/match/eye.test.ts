@@ -116,7 +116,7 @@ describe('matchEye', () => {
     expect(matchEye(scope, value)).toMatchObject({ matched: true, value: expected });
   });
 
-  it.each([
+  it.each<readonly [string, RegExp]>([
     ['shifted', /diagonal -1/],
     ['oblongEye', /not a known square/],
     ['mismatched', /not a column and a row of one length/],

@@ -81,7 +81,7 @@ const inferred = () =>
     ],
   });
 
-it.each([
+it.each<readonly [string, number | undefined, readonly (number | undefined)[] | undefined]>([
   ['normed', DataType.FLOAT, [undefined, undefined, 8]],
   ['product', DataType.FLOAT, [undefined, undefined, 6]],
   ['scaled', DataType.FLOAT, [undefined, undefined, 6]],

@@ -5,56 +5,16 @@
 LIBRARY is libort_dora_kernels_bench.so; README.md says how to build it.
 """
 
-import argparse
-import json
-import math
-import subprocess
-
 import torch
-
+from layers import SCALING, SHAPES, exact_linear, layer, normal, relative_error
 from library import Library
+from report import arguments, geometric_mean, write
 from timing import Timer
 
-SHAPES = [
-    (4096, 4096),
-    (12288, 4096),
-    (4096, 12288),
-    (5120, 5120),
-    (25600, 5120),
-    (5120, 25600),
-    (8192, 8192),
-    (28672, 8192),
-]
 # The shapes of activations that arXiv 2603.22276 reports.
 ACTIVATIONS = [(rows, 512) for rows in (1, 512, 2048, 8192)] + [(rows, 4096) for rows in (1, 512, 2048, 4096)]
 ACTIVATIONS += [(2048, channels) for channels in (1024, 2048, 3072, 6144, 8192, 12288, 16384, 28672)]
 ACTIVATIONS += [(8192, 8192), (16384, 8192), (32768, 8192), (8192, 28672)]
-SCALING = 2.0
-
-
-def normal(*shape, dtype=torch.bfloat16, deviation=1.0):
-    return (torch.randn(*shape, device="cuda") * deviation).to(dtype)
-
-
-def layer(out, inner, rank, dtype=torch.bfloat16, adapter=None):
-    adapter = adapter or dtype
-    return {
-        "W": normal(out, inner, dtype=dtype, deviation=inner**-0.5),
-        "A": normal(rank, inner, dtype=adapter, deviation=inner**-0.5),
-        "B": normal(out, rank, dtype=adapter, deviation=0.3 * max(rank, 1) ** -0.5),
-        "g": (1 + 0.1 * torch.randn(out, device="cuda")).float(),
-    }
-
-
-def relative_error(got, exact):
-    return (got.double() - exact).norm().item() / exact.norm().item()
-
-
-def exact_linear(x, w, columns=4096):
-    """The layer in float64 on its first columns."""
-    rows = slice(0, columns)
-    x, W, A, B = x.double(), w["W"][rows].double(), w["A"].double(), w["B"][rows].double()
-    return w["g"][rows].double() * (x @ W.T + SCALING * (x @ A.T) @ B.T)
 
 
 def bench_linear(library, timer, quick):
@@ -70,8 +30,8 @@ def bench_linear(library, timer, quick):
                 )
                 # As an export stores them: everything [in, out], or everything as PyTorch does.
                 stored = {name: w[name].T.contiguous() if layout == 1 else w[name] for name in ("W", "A", "B")}
-                arguments = (x, stored["W"], stored["A"], stored["B"], w["g"], y, SCALING)
-                call = library.linear(*arguments, trans=(layout == 1,) * 3)
+                operands = (x, stored["W"], stored["A"], stored["B"], w["g"], y, SCALING)
+                call = library.linear(*operands, trans=(layout == 1,) * 3)
                 call()
                 error = relative_error(y[:, :4096], exact_linear(x, w))
                 plain = torch.empty_like(y)
@@ -80,7 +40,7 @@ def bench_linear(library, timer, quick):
                 # The kernel for many rows, on the rows that the other one takes.
                 gemm = None
                 if tokens <= 64 and adapter is None:
-                    gemm = timer(library.linear(*arguments, trans=(layout == 1,) * 3, name="dora_linear_gemm"))
+                    gemm = timer(library.linear(*operands, trans=(layout == 1,) * 3, name="dora_linear_gemm"))
                 results.append(
                     {
                         "op": "linear",
@@ -261,10 +221,6 @@ def bench_bank(library, timer, quick):
     return results
 
 
-def geometric_mean(values):
-    return math.exp(sum(math.log(v) for v in values) / len(values))
-
-
 def print_tables(results):
     linear = [r for r in results if r["op"] == "linear"]
     for key in sorted({(r["rank"], r["adapter"], r["transposed"], r["tokens"]) for r in linear}):
@@ -281,22 +237,11 @@ def print_tables(results):
             print(" ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in r.items()))
 
 
-def machine():
-    query = "name,driver_version,clocks.sm,clocks.mem,clocks.max.sm"
-    fields = subprocess.run(
-        ["nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader"], capture_output=True, text=True, check=True
-    )
-    return dict(zip(query.split(","), (v.strip() for v in fields.stdout.split("\n")[0].split(","))))
-
-
 def main():
-    arguments = argparse.ArgumentParser()
-    arguments.add_argument("library")
-    arguments.add_argument("--json")
-    arguments.add_argument("--commit", default="unknown")
-    arguments.add_argument("--only", default="linear,scale,compose,grad,bank")
-    arguments.add_argument("--quick", action="store_true")
-    options = arguments.parse_args()
+    parser = arguments()
+    parser.add_argument("--only", default="linear,scale,compose,grad,bank")
+    parser.add_argument("--quick", action="store_true")
+    options = parser.parse_args()
     torch.manual_seed(1)
     library, timer = Library(options.library), Timer()
     benches = {
@@ -310,10 +255,7 @@ def main():
     for name in options.only.split(","):
         results += benches[name](library, timer, options.quick)
     print_tables(results)
-    if options.json:
-        report = {"commit": options.commit, "machine": machine(), "torch": torch.__version__, "results": results}
-        with open(options.json, "w") as file:
-            json.dump(report, file, indent=1)
+    write(options, results=results)
 
 
 if __name__ == "__main__":

@@ -2,24 +2,23 @@
 
     python benchmarks/kernels/peers.py LIBRARY [--json FILE] [--tokens 1,16,256,1024,4096]
 
-bfloat16 layers of rank 384, the eight shapes of operators.py, replays of CUDA graphs: the time to launch kernels, which
+bfloat16 layers of rank 384, the eight shapes of layers.py, replays of CUDA graphs: the time to launch kernels, which
 is most of PEFT's for few tokens, is not in the figures.
 """
 
-import argparse
 import functools
-import json
 import math
-from pathlib import Path
 
 import torch
+from layers import SCALING, SHAPES, exact_linear, layer, normal, relative_error
 from library import Library
-from operators import SCALING, SHAPES, geometric_mean, layer, machine, normal, relative_error
 from peft import LoraConfig, get_peft_model
 from peft.helpers import DoraCaching
+from report import arguments, geometric_mean, write
 from timing import Timer
 
 RANK = 384
+EXACT_COLUMNS = 2048
 
 METHODS = {
     "merged": "cuBLAS's product with one weight: no adapter",
@@ -95,13 +94,6 @@ def methods(library, w, w32, x):
     }
 
 
-def exact(w, x):
-    """The layer in float64 on its first 2048 columns."""
-    rows = slice(0, 2048)
-    W, A, B, g = w["W"][rows].double(), w["A"].double(), w["B"][rows].double(), w["g"][rows].double()
-    return g * (x.double() @ W.T + SCALING * (x.double() @ A.T) @ B.T)
-
-
 def bench(library, timer, tokens):
     """One result a method, shape and number of tokens."""
     results = []
@@ -110,11 +102,11 @@ def bench(library, timer, tokens):
         w = {**w32, "A": w32["A"].bfloat16(), "B": w32["B"].bfloat16()}
         for count in tokens:
             x = normal(count, inner)
-            reference, reference32 = exact(w, x), exact(w32, x)
+            reference, reference32 = (exact_linear(x, weights, EXACT_COLUMNS) for weights in (w, w32))
             for name, make in methods(library, w, w32, x).items():
                 call = make()
                 y = call()
-                error = relative_error(y[:, :2048], reference32 if "float32" in name else reference)
+                error = relative_error(y[:, :EXACT_COLUMNS], reference32 if "float32" in name else reference)
                 us = timer(call, repeats=7)
                 results.append({"method": name, "out": out, "in": inner, "tokens": count, "us": us, "error": error})
                 del call, y
@@ -135,13 +127,9 @@ def print_table(results, tokens):
 @torch.inference_mode()
 def main():
     """The command line."""
-    arguments = argparse.ArgumentParser()
-    arguments.add_argument("library")
-    arguments.add_argument("--json")
-    arguments.add_argument("--commit", default="unknown")
-    arguments.add_argument("--date", default="unknown")
-    arguments.add_argument("--tokens", default="1,16,256,1024,4096")
-    options = arguments.parse_args()
+    parser = arguments()
+    parser.add_argument("--tokens", default="1,16,256,1024,4096")
+    options = parser.parse_args()
     torch.manual_seed(1)
     tokens = [int(count) for count in options.tokens.split(",")]
     results = bench(Library(options.library), Timer(), tokens)
@@ -149,10 +137,7 @@ def main():
     for r in results:
         r["ratio"] = r["us"] / merged[r["out"], r["in"], r["tokens"]]
     print_table(results, tokens)
-    if options.json:
-        report = {"commit": options.commit, "date": options.date, "machine": machine(), "torch": torch.__version__}
-        text = json.dumps({**report, "rank": RANK, "methods": METHODS, "results": results}, indent=1)
-        Path(options.json).write_text(f"{text}\n")
+    write(options, rank=RANK, methods=METHODS, results=results)
 
 
 if __name__ == "__main__":

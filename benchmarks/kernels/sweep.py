@@ -7,13 +7,10 @@ captured graph (float32 adapters: the last three in float32, and two conversions
 1.03. LIBRARY and the timing are those of operators.py.
 """
 
-import argparse
-import json
-
 import torch
-
-from operators import SCALING, geometric_mean, layer, machine, normal
+from layers import SCALING, layer, normal
 from library import Library
+from report import arguments, geometric_mean, write
 from timing import Timer
 
 SHAPES = [
@@ -73,12 +70,9 @@ def measure(library, timer, dtype, adapter, transposed, quick):
 
 
 def main():
-    arguments = argparse.ArgumentParser()
-    arguments.add_argument("library")
-    arguments.add_argument("--json")
-    arguments.add_argument("--commit", default="unknown")
-    arguments.add_argument("--quick", action="store_true")
-    options = arguments.parse_args()
+    parser = arguments()
+    parser.add_argument("--quick", action="store_true")
+    options = parser.parse_args()
     torch.manual_seed(1)
     library, timer = Library(options.library), Timer()
     points = []
@@ -102,13 +96,7 @@ def main():
         print(
             f"  {p['ratio']:.2f} {p['dtype']} adapter {p['adapter']} transposed={p['transposed']} {p['out']}x{p['in']} r={p['rank']} T={p['tokens']}: {p['us']:.1f} / {p['unfused_us']:.1f} us"
         )
-    if options.json:
-        with open(options.json, "w") as file:
-            json.dump(
-                {"commit": options.commit, "machine": machine(), "torch": torch.__version__, "points": points},
-                file,
-                indent=1,
-            )
+    write(options, points=points)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 // What the CUDA kernels reach: tables and charts from benchmarks/kernels on one GPU.
 import { logChart } from './log-chart.mjs';
+import { sentence } from './sentence.mjs';
 
 /** @param {{ kernels: object, methods: object, models: object }} results of operators.py, peers.py and benchmarks/models */
 export function kernelsSection({ kernels, methods, models }) {
@@ -14,6 +15,7 @@ export function kernelsSection({ kernels, methods, models }) {
     '',
     ...methodsTable(kernels, methods),
     '',
+    ...remark(methods.notes),
     provenance('python benchmarks/kernels/peers.py LIBRARY', methods),
     '',
     '### DoraLinear',
@@ -30,6 +32,7 @@ export function kernelsSection({ kernels, methods, models }) {
     '',
     '![Roofline: what each kernel reaches of the memory’s speed and of the tensor cores’.](images/roofline.svg)',
     '',
+    ...remark(kernels.notes),
     provenance('python benchmarks/kernels/operators.py LIBRARY', kernels),
     '',
     ...modelsSection(models),
@@ -252,7 +255,7 @@ function modelsSection({ description, milliseconds, gib, notes, ...made }) {
   return [
     '## A whole model on a GPU',
     '',
-    `${description[0].toUpperCase()}${description.slice(1)}; through the addon in one process, decode replayed from CUDA graphs. “merged-kernel” is the merged`,
+    `${sentence(`${description}; through the addon in one process, decode replayed from CUDA graphs`)} “merged-kernel” is the merged`,
     'model through DoraLinear (rank 0, gains 1). For one adapter that never changes, merging is still the better choice; unmerged, one set of weights serves many.',
     '',
     `| | ${names.join(' | ')} | unmerged / merged |`,
@@ -263,11 +266,16 @@ function modelsSection({ description, milliseconds, gib, notes, ...made }) {
     ),
     '',
     `Memory with the unmerged model alone: ${gib.inUse.toFixed(1)} GiB, of which ${gib.weights.toFixed(1)} are weights and adapters, ${gib.caches.toFixed(1)} caches, and ${gib.before.toFixed(1)} were in use before.`,
-    ...(notes ? ['', `${notes[0].toUpperCase()}${notes.slice(1)}.`] : []),
     '',
+    ...remark(notes),
     `*\`node benchmarks/models/measure.mjs FOLDER\` ([how](../benchmarks/models/README.md)), ${made.device.name}, driver ${made.driver}, ${made.clocks.before.split(',')[0]}, commit ${made.commit}.*`,
     '',
   ];
+}
+
+/** What a result says of its own making. */
+function remark(notes) {
+  return notes ? [sentence(notes), ''] : [];
 }
 
 function provenance(command, { machine, commit, date, torch }) {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { root } from '../steps/workspace.mjs';
 import { barChart } from './bar-chart.mjs';
 import { kernelsSection, methodsChart, rooflineChart } from './kernels.mjs';
+import { sentence } from './sentence.mjs';
 
 /** @returns {Map<string, string>} path below the repository's root → content */
 export function pages() {
@@ -218,10 +219,6 @@ function sessionSection({ models, ...made }) {
 function provenance({ command, commit, date, machine }) {
   const where = `${machine.cpu}, ${machine.cores} cores, Node.js ${machine.node.replace(/^v/, '')}`;
   return `*\`${command}\`, ${where}${commit ? `, commit ${commit}` : ''}${date ? `, ${date.slice(0, 10)}` : ''}.*`;
-}
-
-function sentence(text) {
-  return `${text[0].toUpperCase()}${text.slice(1)}.`;
 }
 
 function content(path) {

@@ -22,5 +22,4 @@ ORT_DORA_BENCH_OP(dora_scale, Scale)
 ORT_DORA_BENCH_OP(dora_compose, Compose)
 ORT_DORA_BENCH_OP(dora_compose_grad, ComposeGrad)
 ORT_DORA_BENCH_OP(dora_linear_bank, LinearBank)
-ORT_DORA_BENCH_OP(dora_compose_bank, ComposeBank)
 }

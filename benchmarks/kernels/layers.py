@@ -31,6 +31,16 @@ def layer(out, inner, rank, dtype=torch.bfloat16, adapter=None):
     }
 
 
+def stored(w, transposed):
+    """W, A and B as an export stores them: all transposed, [in, out], or all as PyTorch has them."""
+    return {name: w[name].T.contiguous() if transposed else w[name] for name in ("W", "A", "B")}
+
+
+def magnitude(w):
+    """g·‖W + s·B·A‖ of every row, in float32: what PEFT's layer holds."""
+    return w["g"] * (w["W"].float() + SCALING * w["B"].float() @ w["A"].float()).norm(dim=1)
+
+
 def exact_linear(x, w, columns=4096):
     """The layer in float64 on its first columns."""
     rows = slice(0, columns)

@@ -139,14 +139,14 @@ class Library:
         call.problem = problem
         return call
 
-    def linear(self, x, W, A, B, g, y, scaling, bias=None, trans=(False, False, False), name="dora_linear"):
+    def linear(self, x, W, A, B, g, y, scaling, trans=(False, False, False), name="dora_linear"):
         p = LinearProblem(
             x.data_ptr(),
             Matrix.of(W, trans[0]),
             Matrix.of(A, trans[1]),
             Matrix.of(B, trans[2]),
             g.data_ptr(),
-            None if bias is None else bias.data_ptr(),
+            None,  # bias
             y.data_ptr(),
             DTYPES[x.dtype],
             x.shape[0],
@@ -165,12 +165,12 @@ class Library:
         )
         return self.prepare("dora_scale", p)
 
-    def compose(self, base, lora, g, out, scaling, bias=None, base_has_bias=False):
+    def compose(self, base, lora, g, out, scaling):
         p = ComposeProblem(
             base.data_ptr(),
             lora.data_ptr(),
             g.data_ptr(),
-            None if bias is None else bias.data_ptr(),
+            None,  # bias
             out.data_ptr(),
             DTYPES[base.dtype],
             DTYPES[lora.dtype],
@@ -178,7 +178,7 @@ class Library:
             base.shape[1],
             1,
             scaling,
-            base_has_bias,
+            False,  # the base has no bias
         )
         return self.prepare("dora_compose", p)
 

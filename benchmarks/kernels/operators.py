@@ -6,7 +6,7 @@ LIBRARY is libort_dora_kernels_bench.so; README.md says how to build it.
 """
 
 import torch
-from layers import SCALING, SHAPES, exact_linear, layer, normal, relative_error
+from layers import SCALING, SHAPES, exact_linear, layer, normal, relative_error, stored
 from library import Library
 from report import arguments, geometric_mean, write
 from timing import Timer
@@ -28,9 +28,8 @@ def bench_linear(library, timer, quick):
                     normal(tokens, inner),
                     torch.full((tokens, out), float("nan"), dtype=torch.bfloat16, device="cuda"),
                 )
-                # As an export stores them: everything [in, out], or everything as PyTorch does.
-                stored = {name: w[name].T.contiguous() if layout == 1 else w[name] for name in ("W", "A", "B")}
-                operands = (x, stored["W"], stored["A"], stored["B"], w["g"], y, SCALING)
+                held = stored(w, layout == 1)
+                operands = (x, held["W"], held["A"], held["B"], w["g"], y, SCALING)
                 call = library.linear(*operands, trans=(layout == 1,) * 3)
                 call()
                 error = relative_error(y[:, :4096], exact_linear(x, w))
@@ -58,7 +57,7 @@ def bench_linear(library, timer, quick):
                         "cublas_error": relative_error(plain[:, :4096], x.double() @ w["W"][:4096].double().T),
                     }
                 )
-                del w, x, y, stored, plain, call
+                del w, x, y, held, plain, call
     return results
 
 
@@ -70,8 +69,8 @@ def bench_scale(library, timer, quick):
                 w = layer(out, inner, rank, adapter=adapter)
                 m = (1 + 0.1 * torch.randn(out, device="cuda")).float()
                 g = torch.full((out,), float("nan"), device="cuda")
-                stored = {name: w[name].T.contiguous() if layout == 1 else w[name] for name in ("W", "A", "B")}
-                call = library.scale(stored["W"], stored["A"], stored["B"], m, g, SCALING, trans=(layout == 1,) * 3)
+                held = stored(w, layout == 1)
+                call = library.scale(held["W"], held["A"], held["B"], m, g, SCALING, trans=(layout == 1,) * 3)
                 call()
                 errors = []
                 for first in range(0, out, 4096):
@@ -92,7 +91,7 @@ def bench_scale(library, timer, quick):
                         "workspace": call.workspace.numel(),
                     }
                 )
-                del w, stored, call, dense
+                del w, held, call, dense
     return results
 
 
@@ -178,8 +177,8 @@ def bench_bank(library, timer, quick):
             slot = (torch.randperm(slots) if distinct else torch.full((slots,), 7))[:runs].int().cuda()
             x, y = normal(rows, inner), torch.full((rows, out), float("nan"), dtype=torch.bfloat16, device="cuda")
             for transposed in (False, True):
-                stored = w.T.contiguous() if transposed else w
-                call = library.linear_bank(x, stored, bank, gains, scaling, ranks, slot, y, rank, transposed)
+                held = w.T.contiguous() if transposed else w
+                call = library.linear_bank(x, held, bank, gains, scaling, ranks, slot, y, rank, transposed)
                 call()
                 error = 0.0
                 for i, s in enumerate(slot.tolist()[:4]):
@@ -191,7 +190,7 @@ def bench_bank(library, timer, quick):
                     )
                 A, B = bank[7, : rank * inner].view(rank, inner), bank[7, rank * inner :].view(out, rank)
                 single_y = torch.empty_like(y)
-                single = library.linear(x, stored, A, B, gains[7], single_y, SCALING, trans=(transposed, False, False))
+                single = library.linear(x, held, A, B, gains[7], single_y, SCALING, trans=(transposed, False, False))
                 read = torch.empty(
                     (w.numel() + min(slots, runs if distinct else 1) * rank * (inner + out)),
                     dtype=torch.bfloat16,

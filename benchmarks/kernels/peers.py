@@ -10,7 +10,7 @@ import functools
 import math
 
 import torch
-from layers import SCALING, SHAPES, exact_linear, layer, normal, relative_error
+from layers import SCALING, SHAPES, exact_linear, layer, magnitude, normal, relative_error
 from library import Library
 from peft import LoraConfig, get_peft_model
 from peft.helpers import DoraCaching
@@ -44,19 +44,17 @@ def peft_layer(w, dora, float32=False):
     adapted.lora_A["default"].weight.data.copy_(w["A"])
     adapted.lora_B["default"].weight.data.copy_(w["B"])
     if dora:
-        norm = (w["W"].float() + SCALING * w["B"].float() @ w["A"].float()).norm(dim=1)
-        magnitude = adapted.lora_magnitude_vector["default"].weight
-        magnitude.data.copy_(w["g"] * norm)
+        adapted.lora_magnitude_vector["default"].weight.data.copy_(magnitude(w))
     return adapted
 
 
-def factored_norm(x, w, magnitude):
+def factored_norm(x, w, m):
     """‖W + s·B·A‖² row by row = ‖w‖² + 2s·(B∘W·Aᵀ) + s²·(B·(A·Aᵀ)∘B), in float32, then PEFT's composition."""
     W, A, B = (w[name].float() for name in ("W", "A", "B"))
     cross = (B * (W @ A.T)).sum(1)
     gram = ((B @ (A @ A.T)) * B).sum(1)
     norm = (W.square().sum(1) + 2 * SCALING * cross + SCALING**2 * gram).clamp_min(0).sqrt()
-    g = (magnitude / norm).to(x.dtype)
+    g = (m / norm).to(x.dtype)
     base = x @ w["W"].T
     return base + ((g - 1) * base + g * (SCALING * ((x @ w["A"].T) @ w["B"].T)))
 
@@ -64,7 +62,7 @@ def factored_norm(x, w, magnitude):
 def methods(library, w, w32, x):
     """Name → a function that enqueues one call and returns y, made when it is first needed (its weights are large)."""
     y = torch.empty(x.shape[0], w["W"].shape[0], dtype=x.dtype, device="cuda")
-    magnitude = w["g"] * (w["W"].float() + SCALING * w["B"].float() @ w["A"].float()).norm(dim=1)
+    m = magnitude(w)
 
     def ours(weights):
         call = library.linear(x, weights["W"], weights["A"], weights["B"], weights["g"], y, SCALING)
@@ -90,7 +88,7 @@ def methods(library, w, w32, x):
         "PEFT DoRA, norm cached": functools.partial(peft, dora=True, cached=True),
         "PEFT DoRA": functools.partial(peft, dora=True),
         "PEFT DoRA, float32 adapters": functools.partial(peft, dora=True, float32=True),
-        "factored norm": lambda: lambda: factored_norm(x, w, magnitude),
+        "factored norm": lambda: lambda: factored_norm(x, w, m),
     }
 
 

@@ -8,7 +8,7 @@ captured graph (float32 adapters: the last three in float32, and two conversions
 """
 
 import torch
-from layers import SCALING, layer, normal
+from layers import SCALING, layer, normal, stored
 from library import Library
 from report import arguments, geometric_mean, write
 from timing import Timer
@@ -48,12 +48,10 @@ def measure(library, timer, dtype, adapter, transposed, quick):
     for out, inner in SHAPES[::3] if quick else SHAPES:
         for rank in (16, 384) if quick else RANKS:
             w = layer(out, inner, rank, dtype=dtype, adapter=adapter)
-            stored = {name: w[name].T.contiguous() if transposed else w[name] for name in ("W", "A", "B")}
+            held = stored(w, transposed)
             for tokens in TOKENS:
                 x, y = normal(tokens, inner, dtype=dtype), torch.empty(tokens, out, dtype=dtype, device="cuda")
-                fused = library.linear(
-                    x, stored["W"], stored["A"], stored["B"], w["g"], y, SCALING, trans=(transposed,) * 3
-                )
+                fused = library.linear(x, held["W"], held["A"], held["B"], w["g"], y, SCALING, trans=(transposed,) * 3)
                 us, other = timer(fused, repeats=7), timer(unfused(x, w, y), repeats=7)
                 yield {
                     "dtype": str(dtype).removeprefix("torch."),

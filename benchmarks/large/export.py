@@ -19,11 +19,10 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 from transformers import Qwen3Config, Qwen3ForCausalLM
-from transformers.cache_utils import DynamicCache
 
+from models.export.families.language_model import BATCH, BOTH, PAST, TOTAL, CacheLayout
 from models.export.graph import strip_metadata
 
-BATCH, SEQUENCE, PAST, TOTAL = "batch_size", "sequence_length", "past_sequence_length", "total_sequence_length"
 EXTERNAL_FROM = 1024
 """Initializers of at least this many bytes lie in the data file."""
 ALIGNMENT = 4096
@@ -79,33 +78,30 @@ its layers with values: 28 modules, 4.7 GB at rank 384.
 class Decoder(nn.Module):
     """Embeddings [batch, sequence, hidden], mask, positions and the KV cache in; logits and the longer cache out."""
 
-    def __init__(self, base: nn.Module) -> None:
+    def __init__(self, base: nn.Module, layout: CacheLayout) -> None:
         super().__init__()
+        self.layout = layout
         self.model = base.model
         self.lm_head = base.lm_head
 
     def forward(
         self, inputs_embeds: Tensor, attention_mask: Tensor, position_ids: Tensor, *past: Tensor
     ) -> tuple[Tensor, ...]:
-        """`past` holds key and value of layer 0 first, each [batch, kv_heads, past, head_dim]."""
-        cache = DynamicCache()
-        for layer in range(len(past) // 2):
-            cache.update(past[2 * layer], past[2 * layer + 1], layer)
+        """`past` is the cache's tensors as `layout` orders them."""
         result = self.model(
             inputs_embeds=inputs_embeds,
             attention_mask=attention_mask,
             position_ids=position_ids,
-            past_key_values=cache,
+            past_key_values=self.layout.cache(past),
             use_cache=True,
         )
-        present = [t for layer in result.past_key_values.layers for t in (layer.keys, layer.values)]
-        return self.lm_head(result.last_hidden_state), *present
+        return self.lm_head(result.last_hidden_state), *self.layout.present(result.past_key_values)
 
 
 def export(shape: Shape, out: Path) -> None:
     """Writes `model.onnx` with all of the exporter's metadata, `slim.onnx` without, and their one `model.onnx_data`."""
     config = Qwen3Config(max_position_embeddings=32_768, tie_word_embeddings=False, **shape.config)
-    model = to_graph(adapted(config, shape), config, shape.dtype)
+    model = to_graph(adapted(config, shape), config.hidden_size, shape.dtype)
     out.mkdir(parents=True, exist_ok=True)
     place_weights(model, out / "model.onnx_data", config, shape.sparse)
     proto = ir.to_proto(model)
@@ -114,35 +110,34 @@ def export(shape: Shape, out: Path) -> None:
     (out / "slim.onnx").write_bytes(proto.SerializeToString(deterministic=True))
 
 
-def adapted(config: Qwen3Config, shape: Shape) -> nn.Module:
+def adapted(config: Qwen3Config, shape: Shape) -> Decoder:
     """The decoder on the meta device, DoRA on every linear layer but the head."""
     with torch.device("meta"):
         base = Qwen3ForCausalLM(config).to(shape.dtype)
         adapter = LoraConfig(r=shape.rank, lora_alpha=2 * shape.rank, use_dora=True, target_modules="all-linear")
         model = get_peft_model(base, adapter, autocast_adapter_dtype=False)
-    return Decoder(model.to("meta").get_base_model()).eval()
+    return Decoder(model.to("meta").get_base_model(), CacheLayout(config, shape.dtype)).eval()
 
 
-def to_graph(decoder: nn.Module, config: Qwen3Config, dtype: torch.dtype) -> ir.Model:
+def to_graph(decoder: Decoder, hidden: int, dtype: torch.dtype) -> ir.Model:
     """The dynamo exporter's graph, with nothing folded: weights keep their names and layouts."""
-    names = [f"{layer}.{kind}" for layer in range(config.num_hidden_layers) for kind in ("key", "value")]
-    past = (2, config.num_key_value_heads, 7, config.head_dim)
     with torch.device("meta"), torch.no_grad():
+        cached = decoder.layout.tensors()
         return torch.onnx.export(
             decoder,
             (
-                torch.zeros(2, 5, config.hidden_size, dtype=dtype),
+                torch.zeros(2, 5, hidden, dtype=dtype),
                 torch.ones(2, 12, dtype=torch.long),
                 torch.zeros(2, 5, dtype=torch.long),
-                *(torch.zeros(past, dtype=dtype) for _ in names),
+                *(tensor.example for tensor in cached),
             ),
-            input_names=["inputs_embeds", "attention_mask", "position_ids", *(f"past_key_values.{n}" for n in names)],
-            output_names=["logits", *(f"present.{n}" for n in names)],
+            input_names=["inputs_embeds", "attention_mask", "position_ids", *(tensor.past for tensor in cached)],
+            output_names=["logits", *(tensor.present for tensor in cached)],
             dynamic_shapes=(
-                {0: BATCH, 1: SEQUENCE},
+                BOTH,
                 {0: BATCH, 1: TOTAL},
-                {0: BATCH, 1: SEQUENCE},
-                tuple({0: BATCH, 2: PAST} for _ in names),
+                BOTH,
+                tuple({0: BATCH, 2: PAST} for _ in cached),
             ),
             dynamo=True,
             optimize=False,

@@ -1,13 +1,12 @@
-// `node benchmarks/models/compare.mjs FOLDER`: the unmerged graph, fed the tokens that PEFT chose (peft_logits.py): how far its logits, of
-// the prompt and of every step after it, are from PEFT's and from float32's. Prints JSON (benchmarks/results/models-peft-h200.json).
+// `node benchmarks/models/compare.mjs FOLDER > FILE`: the unmerged graph, fed the tokens that PEFT chose (peft_logits.py): how far its logits, of
+// the prompt and of every step after it, are from PEFT's and from float32's. FILE is JSON.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createSession, describeCuda, loadInitializers, NativeTensor } from '@ort-dora/runtime';
+import { HEAD_DIM, KV_HEADS, LAYERS, VOCABULARY, wide } from './decoder.mjs';
 
 const folder = process.argv[2] ?? '.';
-const LAYERS = 36;
 const LONGEST = 1024;
-const VOCABULARY = 151_936;
 const device = 'cuda:0';
 
 const { prompt, tokens } = JSON.parse(readFileSync(join(folder, 'peft.json'), 'utf8'));
@@ -23,7 +22,7 @@ const session = await createSession(model, {
 const cache = Object.fromEntries(
   Array.from({ length: LAYERS }, (_, layer) => ['key', 'value'].map((kind) => `${layer}.${kind}`))
     .flat()
-    .map((name) => [name, NativeTensor.allocate('bfloat16', [1, 8, LONGEST, 128], { device })]),
+    .map((name) => [name, NativeTensor.allocate('bfloat16', [1, KV_HEADS, LONGEST, HEAD_DIM], { device })]),
 );
 const logits = NativeTensor.allocate('bfloat16', [1, 1, VOCABULARY], { device });
 
@@ -91,11 +90,6 @@ function logitsOf(file) {
   const bytes = readFileSync(join(folder, file));
   const all = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
   return Array.from({ length: all.length / VOCABULARY }, (_, i) => all.subarray(i * VOCABULARY, (i + 1) * VOCABULARY));
-}
-
-/** Of bfloat16 bits. */
-function wide(bits) {
-  return new Float32Array(Uint32Array.from(bits, (value) => value << 16).buffer);
 }
 
 function cosine(a, b) {

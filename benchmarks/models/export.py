@@ -17,13 +17,11 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 import torch
-from peft import LoraConfig, get_peft_model
-from torch import nn
-from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from models.export.cuda_decoder import to_graph
 from models.export.graph import strip_metadata
 
+from .meta_model import adapted
 from .shape import CONFIG, RANK, SCALING
 
 LONGEST = 8192
@@ -34,7 +32,7 @@ ALIGNMENT = 4096
 
 def export(out: Path) -> None:
     """Writes the graph and the list of its weights."""
-    graph = to_graph(adapted(), LONGEST)
+    graph = to_graph(adapted(CONFIG, RANK, SCALING), LONGEST)
     out.mkdir(parents=True, exist_ok=True)
     weights, size = place_weights(graph)
     (out / "weights.json").write_text(json.dumps(weights, indent=0))
@@ -43,20 +41,6 @@ def export(out: Path) -> None:
     proto = ir.to_proto(graph)
     strip_metadata(proto, keep_scopes=True)
     (out / "model.onnx").write_bytes(proto.SerializeToString(deterministic=True))
-
-
-def adapted() -> nn.Module:
-    """The model on the meta device."""
-    with torch.device("meta"):
-        base = Qwen3ForCausalLM(Qwen3Config(**CONFIG)).to(torch.bfloat16)
-        adapter = LoraConfig(
-            r=RANK,
-            lora_alpha=SCALING * RANK,
-            use_dora=True,
-            target_modules="all-linear",
-        )
-        model = get_peft_model(base, adapter, autocast_adapter_dtype=False)
-    return model.to("meta", torch.bfloat16).get_base_model()
 
 
 def place_weights(graph: ir.Model) -> tuple[list[dict[str, object]], int]:

@@ -1,4 +1,4 @@
-// `node benchmarks/models/measure.mjs FOLDER [--variants a,b] [--work 0,2] [--launched] [--json FILE]`: the graphs of FOLDER (export.py, variants.py, with weights.bin
+// `node benchmarks/models/measure.mjs FOLDER [--variants a,b] [--layers N] [--rounds N] [--work 0,2] [--launched] [--json FILE]`: the graphs of FOLDER (export.py, variants.py, with weights.bin
 // by weights.py) side by side on one GPU, in one process: decode steps replayed from CUDA graphs and a prefill, in turns; the weights are
 // loaded once for all of them. Prints a table; writes the figures, with what they were made on, as JSON. `--launched`: without CUDA graphs.
 import { execFileSync } from 'node:child_process';
@@ -6,12 +6,13 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { createSession, cudaMemory, describeCuda, loadInitializers, NativeTensor } from '@ort-dora/runtime';
+import { HEAD_DIM, KV_HEADS, LAYERS, VOCABULARY, wide } from './decoder.mjs';
 
 const { positionals, values: options } = parseArgs({
   allowPositionals: true,
   options: {
     variants: { type: 'string', default: 'unmerged,merged,merged-in-out,merged-kernel' },
-    layers: { type: 'string', default: '36' },
+    layers: { type: 'string', default: String(LAYERS) },
     rounds: { type: 'string', default: '9' },
     work: { type: 'string', default: '0,1,2' },
     launched: { type: 'boolean', default: false },
@@ -23,9 +24,6 @@ const variants = options.variants.split(',');
 const layers = Number(options.layers);
 const rounds = Number(options.rounds);
 const GPU = 'cuda:0';
-const KV_HEADS = 8;
-const HEAD_DIM = 128;
-const VOCABULARY = 151_936;
 const GIB = 2 ** 30;
 
 /** `context`: tokens in the buffers before the step; `steps`: runs in a row, of which a round takes the mean. */
@@ -156,15 +154,15 @@ function median(all) {
 
 /** Of bfloat16 bits: the largest element and the mean size, to see that something was computed. */
 function checksum(bits) {
-  const wide = new Float32Array(Uint32Array.from(bits, (value) => value << 16).buffer);
+  const values = wide(bits);
   let largest = 0;
   let sum = 0;
-  for (const value of wide) {
+  for (const value of values) {
     if (!Number.isFinite(value)) return 'not finite';
     largest = Math.max(largest, Math.abs(value));
     sum += Math.abs(value);
   }
-  return `${largest.toFixed(2)}/${(sum / wide.length).toFixed(3)}`;
+  return `${largest.toFixed(2)}/${(sum / values.length).toFixed(3)}`;
 }
 
 function nvidiaSmi(query) {

@@ -12,13 +12,12 @@ import time
 from pathlib import Path
 
 import torch
-from peft import LoraConfig, get_peft_model
+from meta_model import adapted
 from shape import CONFIG, RANK, SCALING
 from torch import nn
-from transformers import Qwen3Config, Qwen3ForCausalLM
+from weights import TYPES, size
 
 PROMPT, STEPS = 512, 64
-TYPES = {"BFLOAT16": torch.bfloat16, "FLOAT": torch.float32}
 
 
 def main(folder: Path) -> None:
@@ -46,10 +45,7 @@ def main(folder: Path) -> None:
 
 def loaded(folder: Path) -> nn.Module:
     """PEFT's model on the GPU, with the data file's weights."""
-    with torch.device("meta"):
-        base = Qwen3ForCausalLM(Qwen3Config(**CONFIG)).to(torch.bfloat16)
-        adapter = LoraConfig(r=RANK, lora_alpha=SCALING * RANK, use_dora=True, target_modules="all-linear")
-        model = get_peft_model(base, adapter, autocast_adapter_dtype=False).to("meta", torch.bfloat16).get_base_model()
+    model = adapted(CONFIG, RANK, SCALING)
     entries = json.loads((folder / "weights.json").read_text())
     data = torch.from_file(str(folder / "weights.bin"), size=(folder / "weights.bin").stat().st_size, dtype=torch.uint8)
     state = {
@@ -69,9 +65,8 @@ def loaded(folder: Path) -> nn.Module:
 
 def part(data: torch.Tensor, entry: dict) -> torch.Tensor:
     """One tensor of the file."""
-    kind = TYPES[entry["type"]]
-    size = torch.empty(entry["dims"], dtype=kind, device="meta").nbytes
-    return data[entry["offset"] : entry["offset"] + size].view(kind).view(entry["dims"])
+    start = entry["offset"]
+    return data[start : start + size(entry)].view(TYPES[entry["type"]]).view(entry["dims"])
 
 
 if __name__ == "__main__":

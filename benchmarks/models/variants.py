@@ -45,7 +45,7 @@ def variants(folder: Path) -> None:
                 change(model.graph, node)
             elif node.op_type == "MatMul" and (turned := node.inputs[1].producer()) and turned.op_type == "Transpose":
                 node.replace_input_with(1, turned.inputs[0])  # the head
-                as_product(node, transposed=True)
+                as_product(node)
         RemoveUnusedNodesPass()(model)
         RemoveUnusedFunctionsPass()(model)
         (folder / f"{name}.onnx").write_bytes(ir.to_proto(model).SerializeToString(deterministic=True))
@@ -119,16 +119,16 @@ def product(graph: ir.Graph, node: ir.Node, *, transposed: bool) -> None:
     plain = ir.node("MatMul", [node.inputs[0], weight])
     plain.outputs[0].name = f"{node.outputs[0].name}_merged"
     if transposed:
-        as_product(plain, transposed=True)
+        as_product(plain)
     node.outputs[0].replace_all_uses_with(plain.outputs[0])
     graph.insert_before(node, plain)
     graph.remove(node, safe=True)
 
 
-def as_product(node: ir.Node, *, transposed: bool) -> None:
+def as_product(node: ir.Node) -> None:
     """MatMul that reads its second factor transposed."""
     node.op_type, node.domain = "FusedMatMul", MICROSOFT
-    node.attributes["transB"] = ir.AttrInt64("transB", int(transposed))
+    node.attributes["transB"] = ir.AttrInt64("transB", 1)
 
 
 def initializer(graph: ir.Graph, tensor: ir.TensorProtocol) -> ir.Value:

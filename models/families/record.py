@@ -24,6 +24,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.cache_utils import DynamicCache
 
+from models.export.check import session
 from models.export.families import Part, family_of
 from models.export.graph import GraphOptions, export_graph
 
@@ -66,7 +67,7 @@ def _generate(family: str, model: PreTrainedModel, *, with_picture: bool) -> lis
     """
     generator = torch.Generator().manual_seed(2)
     vision, sizes = picture(family, model)
-    tokens = _picture_tokens(model, vision, sizes) if with_picture else 0
+    tokens = _features(model, vision, sizes).shape[0] if with_picture else 0
     words = torch.randint(20, 64, (1, 9), generator=generator)
     current = torch.cat([words[:, :4], torch.full((1, tokens), IMAGE_TOKEN), words[:, 4:]], dim=1)
     caught: dict[str, Any] = {}
@@ -122,10 +123,6 @@ def _extras(family: str, model: PreTrainedModel, caught: dict[str, Any], is_pict
     return {"deepstack_embeds": dense}
 
 
-def _picture_tokens(model: PreTrainedModel, vision: dict[str, Tensor], sizes: dict[str, Tensor]) -> int:
-    return _features(model, vision, sizes).shape[0]
-
-
 @torch.no_grad()
 def _features(model: PreTrainedModel, vision: dict[str, Tensor], sizes: dict[str, Tensor]) -> Tensor:
     inputs = {k: v.to(model.dtype) if v.is_floating_point() else v for k, v in {**vision, **sizes}.items()}
@@ -136,18 +133,18 @@ def _features(model: PreTrainedModel, vision: dict[str, Tensor], sizes: dict[str
 
 def _compare(folder: Path, parts: dict[str, Part], dtype: str, steps: list[tuple[dict[str, Any], Any]]) -> float:
     """The smallest cosine of logits between onnxruntime, which keeps its own cache, and PyTorch."""
-    session = _session(folder / f"{DECODER}_{dtype}.onnx")
+    decoder = session(folder / f"{DECODER}_{dtype}.onnx")
     past = {
         name: _start(example.numpy(), parts[DECODER].dynamic[name])
         for name, example in parts[DECODER].inputs.items()
         if name.startswith("past")
     }
-    names = [o.name for o in session.get_outputs()]
+    names = [o.name for o in decoder.get_outputs()]
     worst = 1.0
     for inputs, expected in steps:
-        known = {i.name for i in session.get_inputs()}
+        known = {i.name for i in decoder.get_inputs()}
         feeds = {name: value for name, value in inputs.items() if name in known}
-        outputs = dict(zip(names, session.run(None, {**feeds, **past}), strict=True))
+        outputs = dict(zip(names, decoder.run(None, {**feeds, **past}), strict=True))
         worst = min(worst, _cosine(outputs.pop("logits"), expected))
         past = {_as_past(name): value for name, value in outputs.items()}
     return worst
@@ -170,14 +167,8 @@ def _vision_cosine(family: str, model: PreTrainedModel, folder: Path, dtype: str
         return None
     vision, sizes = picture(family, model)
     feeds = {name: value.numpy() for name, value in vision.items()}
-    output = _session(folder / f"vision_encoder_{dtype}.onnx").run(None, feeds)[0]
+    output = session(folder / f"vision_encoder_{dtype}.onnx").run(None, feeds)[0]
     return _cosine(output, _features(model, vision, sizes).numpy())
-
-
-def _session(path: Path) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
 def _cosine(a: np.ndarray, b: np.ndarray) -> float:

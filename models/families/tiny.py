@@ -9,6 +9,8 @@ from peft import LoraConfig, get_peft_model
 from torch import nn
 from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedModel
 
+from models.export.families.qwen_vision import patch_values
+
 IMAGE_TOKEN = 10
 """Stands for one token of a picture in every family."""
 TEXT = {
@@ -137,7 +139,7 @@ def picture(family: str, model: PreTrainedModel) -> tuple[dict[str, torch.Tensor
     generator = torch.Generator().manual_seed(1)
     vision = model.config.vision_config
     if family.startswith("qwen"):
-        values = vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
+        values = patch_values(vision)
         grid = torch.tensor([[1, 4, 6]])
         return {"pixel_values": torch.randn(24, values, generator=generator), "image_grid_thw": grid}, {}
     if family == "mistral3":

@@ -7,28 +7,20 @@ from torch import Tensor, nn
 
 from . import Part
 from .language_model import decoder_part, embedding_part
-from .qwen_vision import attend, places, vision_part
+from .qwen_vision import PictureEncoder, attend, places, vision_part
 
 
 def parts(model: nn.Module, dtype: torch.dtype) -> list[Part]:
     """The three files of a model in eval mode whose weights are of `dtype`."""
-    vision = model.config.vision_config
-    values = vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
-    encoder = vision_part(VisionEncoder(model, dtype), values, {"image_features": {0: "num_image_tokens"}})
+    encoder = vision_part(VisionEncoder(model, dtype), {"image_features": {0: "num_image_tokens"}})
     return [encoder, embedding_part(model), decoder_part(model, dtype, position_axes=3)]
 
 
-class VisionEncoder(nn.Module):
+class VisionEncoder(PictureEncoder):
     """`pixel_values` float32 [patches, values], `image_grid_thw` int64 [1, 3] → features float32 [tokens, hidden].
 
     The windows are a mask here; the model itself sorts the patches by window.
     """
-
-    def __init__(self, model: nn.Module, dtype: torch.dtype) -> None:
-        super().__init__()
-        self.model = nn.Module()
-        self.model.visual = model.model.visual
-        self.dtype = dtype
 
     def forward(self, pixel_values: Tensor, image_grid_thw: Tensor) -> Tensor:
         """Attention in windows but for the blocks that see everything."""

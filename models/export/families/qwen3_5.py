@@ -23,7 +23,7 @@ from transformers.cache_utils import Cache, DynamicCache
 from . import Part
 from .language_model import CachedTensor, CacheLayout, decoder_part, embedding_part, key_and_value
 from .qwen3_vision import layers
-from .qwen_vision import vision_part
+from .qwen_vision import PictureEncoder, vision_part
 
 LINEAR = "linear_attention"
 
@@ -33,9 +33,7 @@ def parts(model: nn.Module, dtype: torch.dtype) -> list[Part]:
 
     The model given is changed for that: its linear attention no longer computes in chunks.
     """
-    vision = model.config.vision_config
-    values = vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
-    encoder = vision_part(VisionEncoder(model, dtype), values, {"image_features": {0: "num_image_tokens"}})
+    encoder = vision_part(VisionEncoder(model, dtype), {"image_features": {0: "num_image_tokens"}})
     for layer in model.model.language_model.layers:
         if layer.block_type == LINEAR:
             layer.linear_attn.forward = MethodType(_linear_attention, layer.linear_attn)
@@ -43,14 +41,8 @@ def parts(model: nn.Module, dtype: torch.dtype) -> list[Part]:
     return [encoder, embedding_part(model), decoder_part(model, dtype, position_axes=3, layout=layout)]
 
 
-class VisionEncoder(nn.Module):
+class VisionEncoder(PictureEncoder):
     """`pixel_values` float32 [patches, values], `image_grid_thw` int64 [1, 3] → features float32 [tokens, hidden]."""
-
-    def __init__(self, model: nn.Module, dtype: torch.dtype) -> None:
-        super().__init__()
-        self.model = nn.Module()
-        self.model.visual = model.model.visual
-        self.dtype = dtype
 
     def forward(self, pixel_values: Tensor, image_grid_thw: Tensor) -> Tensor:
         """Only what the last block says is merged."""

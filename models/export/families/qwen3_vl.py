@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from . import Part
 from .language_model import BATCH, SEQUENCE, decoder_part, embedding_part
 from .qwen3_vision import layers
-from .qwen_vision import vision_part
+from .qwen_vision import PictureEncoder, vision_part
 
 
 def parts(model: nn.Module, dtype: torch.dtype) -> list[Part]:
@@ -21,11 +21,9 @@ def parts(model: nn.Module, dtype: torch.dtype) -> list[Part]:
     elsewhere and in decode steps. The model given is changed for that: its own way of adding them is gone.
     """
     vision = model.config.vision_config
-    values = vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
     tokens = "num_image_tokens"
-    encoder = vision_part(
-        VisionEncoder(model, dtype), values, {"image_features": {0: tokens}, "deepstack_features": {1: tokens}}
-    )
+    outputs = {"image_features": {0: tokens}, "deepstack_features": {1: tokens}}
+    encoder = vision_part(VisionEncoder(model, dtype), outputs)
     count, hidden = len(vision.deepstack_visual_indexes), model.config.text_config.hidden_size
     model.model.language_model._deepstack_process = _add
     decoder = decoder_part(
@@ -38,14 +36,8 @@ def parts(model: nn.Module, dtype: torch.dtype) -> list[Part]:
     return [encoder, embedding_part(model), decoder]
 
 
-class VisionEncoder(nn.Module):
+class VisionEncoder(PictureEncoder):
     """`pixel_values` float32 [patches, values], `image_grid_thw` int64 [1, 3] → features and DeepStack's features."""
-
-    def __init__(self, model: nn.Module, dtype: torch.dtype) -> None:
-        super().__init__()
-        self.model = nn.Module()
-        self.model.visual = model.model.visual
-        self.dtype = dtype
 
     def forward(self, pixel_values: Tensor, image_grid_thw: Tensor) -> tuple[Tensor, Tensor]:
         """DeepStack's layers have a merger each."""

@@ -6,12 +6,31 @@ computed from its number: patches come in squares of `merge` x `merge`, square b
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from . import Part
 from .language_model import has_adapter
+
+
+class PictureEncoder(nn.Module):
+    """What an encoder takes of the model. A family's class has the forward: `pixel_values` float32 [patches, values]
+    and `image_grid_thw` int64 [1, 3] in, features float32 out.
+    """
+
+    def __init__(self, model: nn.Module, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.model = nn.Module()
+        self.model.visual = model.model.visual
+        self.dtype = dtype
+
+
+def patch_values(vision_config: Any) -> int:
+    """How many numbers one patch of `pixel_values` has."""
+    return vision_config.in_channels * vision_config.temporal_patch_size * vision_config.patch_size**2
 
 
 def places(patches: int, grid_thw: Tensor, merge: int) -> tuple[Tensor, Tensor]:
@@ -31,12 +50,13 @@ def attend(attention: nn.Module, hidden: Tensor, cos: Tensor, sin: Tensor, mask:
     return attention.proj(out[0].transpose(0, 1).reshape(patches, -1))
 
 
-def vision_part(encoder: nn.Module, patch_values: int, outputs: dict[str, dict[int, str]]) -> Part:
-    """The file of an encoder of `pixel_values` float32 [patches, patch_values] and `image_grid_thw` int64 [1, 3]."""
+def vision_part(encoder: PictureEncoder, outputs: dict[str, dict[int, str]]) -> Part:
+    """The file of an encoder."""
+    values = patch_values(encoder.model.visual.config)
     return Part(
         "vision_encoder",
         encoder,
-        {"pixel_values": torch.zeros(8 * 12, patch_values), "image_grid_thw": torch.tensor([[1, 8, 12]])},
+        {"pixel_values": torch.zeros(8 * 12, values), "image_grid_thw": torch.tensor([[1, 8, 12]])},
         list(outputs),
         {"pixel_values": {0: "num_patches"}, "image_grid_thw": {}, **outputs},
         keep_scopes=has_adapter(encoder),

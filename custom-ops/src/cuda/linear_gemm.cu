@@ -1,15 +1,12 @@
 // DoraLinear for many rows on Hopper: from problems to launches of gemm_kernel.cuh.
 #include "ort_dora/cuda/linear_gemm.h"
 
+#include "ort_dora/cuda/elements.cuh"
 #include "ort_dora/cuda/gemm_kernel.cuh"
 #include "ort_dora/cuda/tensor_map.h"
 
 namespace ort_dora::cuda {
 namespace {
-
-int64_t StoredRows(const Matrix& q) { return q.transposed ? q.cols : q.rows; }
-int64_t StoredColumns(const Matrix& q) { return q.transposed ? q.rows : q.cols; }
-bool CanCopyBoxes(const Matrix& q) { return cuda::CanCopyBoxes(q.data, StoredRows(q), StoredColumns(q)); }
 
 int Steps(int64_t depth) { return static_cast<int>(CeilDivide(depth, kTileDepth)); }
 
@@ -109,12 +106,6 @@ cudaError_t Enqueue(DType dtype, const Launch& launch, GemmArguments& a) {
   return WithKernel(dtype, launch.plan.tile_columns, [&](auto type, auto columns) { return launch.Enqueue<decltype(type), columns.value>(a); });
 }
 
-cudaError_t CountMultiprocessors(int* count) {
-  int device = 0;
-  const cudaError_t error = cudaGetDevice(&device);
-  return error != cudaSuccess ? error : cudaDeviceGetAttribute(count, cudaDevAttrMultiProcessorCount, device);
-}
-
 // Before a launch with a low-rank phase: its counters, and the parts of a float32 A (`elements` 0: there are none).
 template <class T>
 __global__ void Prepare(uint32_t* counters, const float* a, T* high, T* low, int64_t elements) {
@@ -149,9 +140,7 @@ struct Workspace {
 }  // namespace
 
 bool LinearGemmSupports(const CudaLinearProblem& p) {
-  int device = 0, major = 0;
-  if (cudaGetDevice(&device) != cudaSuccess) return false;
-  if (cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) != cudaSuccess || major != 9) return false;
+  if (!IsHopper()) return false;
   const int64_t in = p.W.cols, out = p.W.rows, r = p.A.rows;
   if (p.dtype == DType::kFloat32 || p.W.dtype != p.dtype || out == 0) return false;
   if (!CanCopyBoxes(p.x, p.rows, in) || !CanCopyBoxes(p.W)) return false;
@@ -163,7 +152,7 @@ bool LinearGemmSupports(const CudaLinearProblem& p) {
 
 cudaError_t ChooseLinearGemmPlans(const CudaLinearProblem& p, LinearGemmPlans* plans) {
   int multiprocessors = 0;
-  if (const cudaError_t error = CountMultiprocessors(&multiprocessors); error != cudaSuccess) return error;
+  if (const cudaError_t error = MultiprocessorCount(&multiprocessors); error != cudaSuccess) return error;
   const int64_t in = p.W.cols, out = p.W.rows, r = p.A.rows;
   const bool split = SplitsAdapters(p);
   const int steps = Steps(in) + (split ? 3 : 1) * Steps(r);
@@ -264,7 +253,7 @@ cudaError_t LinearGemm(const CudaLinearProblem& p, const LinearGemmPlans& plans,
   } else {
     if (pairs) {
       int multiprocessors = 0;
-      error = CountMultiprocessors(&multiprocessors);
+      error = MultiprocessorCount(&multiprocessors);
       launch.clusters = std::min<int64_t>(launch.clusters, multiprocessors / 2);
     }
     if (r > 0 && error == cudaSuccess) {

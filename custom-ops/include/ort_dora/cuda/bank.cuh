@@ -5,13 +5,10 @@
 #pragma once
 
 #include "ort_dora/cuda/elements.cuh"
+#include "ort_dora/cuda/hopper.cuh"
 #include "ort_dora/cuda/problems.h"
 
 namespace ort_dora::cuda {
-
-// What products of T are summed in.
-template <class T>
-using BankSum = std::conditional_t<sizeof(T) == 4, double, float>;
 
 // The adapter of one run.
 template <class U>
@@ -64,16 +61,6 @@ inline bool HasWideRows(const AdapterBank& bank, int64_t in) {
          bank.max_rank % 8 == 0;
 }
 
-// kWidth elements that are read once.
-template <class U, int kWidth>
-__device__ inline Vector<U, kWidth> Load(const U* from) {
-  if constexpr (kWidth == 1) {
-    return {{*from}};
-  } else {
-    return LoadStreaming<U, kWidth>(from);
-  }
-}
-
 template <class Sum, class T, class U, int kWidth>
 __device__ inline Sum Dot(const Vector<T, kWidth>& a, const Vector<U, kWidth>& b) {
   Sum sum = 0;
@@ -87,10 +74,10 @@ __device__ inline Sum Dot(const Vector<T, kWidth>& a, const Vector<U, kWidth>& b
 template <class T, class U, int kWidth, int kRows>
 __global__ void __launch_bounds__(kDownThreads, 2) BankDownKernel(AdapterBank bank, BankTiles tiles, const T* x, int64_t in, float* h) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+  hopper::LaunchDependents();
 #endif
   constexpr int kAtOnce = kRows == 1 ? 8 : 1;  // loads in flight, of A and of each row
-  using Sum = BankSum<T>;
+  using Sum = SumOf<T>;
   const int64_t groups = CeilDiv<int64_t>(bank.max_rank, kDownRanks), tile = blockIdx.x / groups;
   const int64_t j = blockIdx.x % groups * kDownRanks + threadIdx.x / 32, first = tiles.first_row(tile);
   if (j >= bank.max_rank) return;
@@ -107,7 +94,7 @@ __global__ void __launch_bounds__(kDownThreads, 2) BankDownKernel(AdapterBank ba
       for (int n = 0; n < kAtOnce; ++n) {
         const int64_t k = first_k + n * kStep;
         if (k >= in) break;
-        weights[n] = Load<U, kWidth>(a + k);
+        weights[n] = LoadStreaming<U, kWidth>(a + k);
 #pragma unroll
         for (int i = 0; i < kRows; ++i) {
           if (i < height) values[n][i] = *reinterpret_cast<const Vector<T, kWidth>*>(x + (first + i) * in + k);
@@ -126,9 +113,7 @@ __global__ void __launch_bounds__(kDownThreads, 2) BankDownKernel(AdapterBank ba
 #pragma unroll
   for (int i = 0; i < kRows; ++i) {
     if (i >= height) break;
-    Sum sum = sums[i];
-#pragma unroll
-    for (int step = 16; step > 0; step /= 2) sum += __shfl_xor_sync(0xFFFFFFFF, sum, step);
+    const Sum sum = WarpSum(sums[i]);
     // 0·inf is NaN, but what is beyond the rank is nothing.
     if (lane == 0) h[(first + i) * bank.max_rank + j] = j < adapter.rank ? static_cast<float>(Sum{adapter.scaling} * sum) : 0.0f;
   }
@@ -154,16 +139,16 @@ cudaError_t LaunchBankDown(const AdapterBank& bank, const void* x, int64_t rows,
 
 // sums[i] += Σ_j h[i][j]·b[j] over the rank, for the column of the layer that row `b` of B belongs to.
 template <class T, class U, int kWidth, int kRows>
-__device__ inline void AddLowRank(const U* b, int rank, const float* h, int64_t h_stride, int height, BankSum<T> (&sums)[kRows]) {
+__device__ inline void AddLowRank(const U* b, int rank, const float* h, int64_t h_stride, int height, SumOf<T> (&sums)[kRows]) {
   for (int j = 0; j < rank; j += kWidth) {
-    const Vector<U, kWidth> weight = Load<U, kWidth>(b + j);
+    const Vector<U, kWidth> weight = LoadStreaming<U, kWidth>(b + j);
 #pragma unroll
     for (int i = 0; i < kRows; ++i) {
       if (i >= height) break;
       const auto low = *reinterpret_cast<const Vector<float, kWidth>*>(h + i * h_stride + j);
 #pragma unroll
       for (int n = 0; n < kWidth; ++n) {
-        if (kWidth == 1 || j + n < rank) sums[i] = fma(BankSum<T>{low.v[n]}, BankSum<T>{ToFloat(weight.v[n])}, sums[i]);
+        if (kWidth == 1 || j + n < rank) sums[i] = fma(SumOf<T>{low.v[n]}, SumOf<T>{ToFloat(weight.v[n])}, sums[i]);
       }
     }
   }

@@ -9,10 +9,6 @@
 
 namespace ort_dora::cuda {
 
-// What T is computed in: float32 in float64, so that one rounding is all there is.
-template <class T>
-using ComposeIn = std::conditional_t<sizeof(T) == 4, double, float>;
-
 // Near g = 1 what g changes is kept apart from the base until the last addition (g − 1 is exact there); far from 1 that sum
 // would cancel, and 0·inf would be NaN.
 template <bool base_has_bias, class E>
@@ -51,7 +47,7 @@ __global__ void __launch_bounds__(kStripThreads) ComposeRowsKernel(DoraComposePr
       if (row + i * strips.height >= at.end) break;
       StripValues<T, kWidth> y;
 #pragma unroll
-      for (int j = 0; j < kWidth; ++j) y.Set(j, static_cast<float>(Compose<base_has_bias, ComposeIn<T>>(b[i][j], l[i][j], g[j], bias[j], p.scaling)));
+      for (int j = 0; j < kWidth; ++j) y.Set(j, static_cast<float>(Compose<base_has_bias, SumOf<T>>(b[i][j], l[i][j], g[j], bias[j], p.scaling)));
       y.Store(out + (row + i * strips.height) * p.channels);
     }
   }
@@ -70,7 +66,7 @@ __global__ void __launch_bounds__(kStripThreads) ComposePlanesKernel(DoraCompose
     b.Load(static_cast<const T*>(p.base) + i * kWidth);
     l.Load(static_cast<const U*>(p.lora) + i * kWidth);
 #pragma unroll
-    for (int j = 0; j < kWidth; ++j) y.Set(j, static_cast<float>(Compose<base_has_bias, ComposeIn<T>>(b[j], l[j], g, bias, p.scaling)));
+    for (int j = 0; j < kWidth; ++j) y.Set(j, static_cast<float>(Compose<base_has_bias, SumOf<T>>(b[j], l[j], g, bias, p.scaling)));
     y.Store(static_cast<T*>(p.out) + i * kWidth);
   }
 }

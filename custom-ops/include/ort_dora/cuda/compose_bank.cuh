@@ -11,7 +11,7 @@ constexpr int kComposeBankThreads = 256;
 // A thread has one channel of the rows of a tile. `out` may be `base`.
 template <class T, class U, bool base_has_bias, int kWidth, int kRows>
 __global__ void __launch_bounds__(kComposeBankThreads) ComposeBankKernel(DoraComposeBankProblem p, BankTiles tiles, const float* h) {
-  using Sum = BankSum<T>;
+  using Sum = SumOf<T>;
   const int64_t across = CeilDiv<int64_t>(p.channels, kComposeBankThreads), tile = blockIdx.x / across;
   const int64_t channel = blockIdx.x % across * kComposeBankThreads + threadIdx.x, first = tiles.first_row(tile);
   if (channel >= p.channels) return;

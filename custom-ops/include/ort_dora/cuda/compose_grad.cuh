@@ -20,7 +20,7 @@ __global__ void __launch_bounds__(kStripThreads, kGradBlocks) ComposeGradKernel(
   const bool inside = at.channel < p.channels;
   double sum[kWidth] = {};
   if (inside) {
-    using E = std::conditional_t<sizeof(T) == 4, double, float>;
+    using E = SumOf<T>;
     const E scaling = p.scaling;
     E g[kWidth], run[kWidth] = {};
 #pragma unroll
@@ -82,8 +82,7 @@ __global__ void __launch_bounds__(32 * kGradSumLines) SumStripsKernel(const doub
   sums[threadIdx.y][threadIdx.x] = sum;
   __syncthreads();
   // The warp of channel y adds its lines pair by pair.
-  double total = sums[threadIdx.x][threadIdx.y];
-  for (int step = 16; step > 0; step /= 2) total += __shfl_xor_sync(0xFFFFFFFF, total, step);
+  const double total = WarpSum(sums[threadIdx.x][threadIdx.y]);
   const int64_t summed = int64_t{blockIdx.x} * 32 + threadIdx.y;
   if (threadIdx.x == 0 && summed < channels) d_g[summed] = static_cast<float>(total);
 }

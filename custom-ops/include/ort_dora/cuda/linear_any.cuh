@@ -47,16 +47,12 @@ __device__ void MultiplyTile(const Strided<P>& p, int64_t row, int64_t rows, con
   }
 }
 
-// What products of T are summed in.
-template <class T>
-using AnySum = std::conditional_t<sizeof(T) == 4, double, float>;
-
 // to [rows, columns] = s · P·Qᵀ.
 template <class P, class Q>
 __global__ void __launch_bounds__(kAnyThreads) ProductKernel(Strided<P> p, int64_t rows, Strided<Q> q, int64_t columns, int64_t depth, float scaling, float* to) {
   const int64_t across = CeilDiv<int64_t>(columns, kAnyTile);
   const int64_t row = blockIdx.x / across * kAnyTile, column = blockIdx.x % across * kAnyTile;
-  AnySum<P> total[4][4] = {};
+  SumOf<P> total[4][4] = {};
   MultiplyTile(p, row, rows, q, column, columns, depth, total);
   for (int i = 0; i < 4; ++i) {
     for (int j = 0; j < 4; ++j) {
@@ -76,7 +72,7 @@ __global__ void __launch_bounds__(kAnyThreads) AnyLinearKernel(DoraLinearProblem
   const int64_t rows = problem.rows, out = problem.W.rows;
   const int64_t across = CeilDiv<int64_t>(out, kAnyTile);
   const int64_t row = blockIdx.x / across * kAnyTile, column = blockIdx.x % across * kAnyTile;
-  AnySum<T> total[4][4] = {};
+  SumOf<T> total[4][4] = {};
   MultiplyTile(x, row, rows, w, column, out, problem.W.cols, total);
   MultiplyTile(h, row, rows, b, column, out, problem.B.cols, total);
   for (int i = 0; i < 4; ++i) {
@@ -84,7 +80,7 @@ __global__ void __launch_bounds__(kAnyThreads) AnyLinearKernel(DoraLinearProblem
       const int64_t r = row + threadIdx.x / 16 * 4 + i, c = column + threadIdx.x % 16 * 4 + j;
       if (r >= rows || c >= out) continue;
       const float bias = problem.bias == nullptr ? 0.0f : ToFloat(static_cast<const T*>(problem.bias)[c]);
-      static_cast<T*>(problem.y)[r * out + c] = FromFloat<T>(static_cast<float>(fma(AnySum<T>{problem.g[c]}, total[i][j], AnySum<T>{bias})));
+      static_cast<T*>(problem.y)[r * out + c] = FromFloat<T>(static_cast<float>(fma(SumOf<T>{problem.g[c]}, total[i][j], SumOf<T>{bias})));
     }
   }
 }

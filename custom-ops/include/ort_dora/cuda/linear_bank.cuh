@@ -11,7 +11,7 @@ template <class T, class U>
 __global__ void __launch_bounds__(kAnyThreads) AnyLinearBankKernel(DoraLinearBankProblem p, int64_t run, Strided<T> x, Strided<T> w, const float* h) {
   const int64_t out = p.W.rows, across = CeilDiv<int64_t>(out, kAnyTile);
   const int64_t row = blockIdx.x / across * kAnyTile, column = blockIdx.x % across * kAnyTile;
-  AnySum<T> total[4][4] = {};
+  SumOf<T> total[4][4] = {};
   MultiplyTile(x, row, p.rows, w, column, out, p.W.cols, total);
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
@@ -22,13 +22,13 @@ __global__ void __launch_bounds__(kAnyThreads) AnyLinearBankKernel(DoraLinearBan
     for (int j = 0; j < 4; ++j) {
       const int64_t c = column + threadIdx.x % 16 * 4 + j;
       if (c >= out) continue;
-      AnySum<T> sum[1] = {total[i][j]}, g = adapter.kind == Adapter<U>::Kind::kInvalid ? NAN : 1.0f;
+      SumOf<T> sum[1] = {total[i][j]}, g = adapter.kind == Adapter<U>::Kind::kInvalid ? NAN : 1.0f;
       if (adapter.kind == Adapter<U>::Kind::kSlot) {
         AddLowRank<T, U, 1, 1>(adapter.b + c * p.adapters.max_rank, adapter.rank, h + r * p.adapters.max_rank, 0, 1, sum);
         g = adapter.g[c];
       }
       const float bias = p.bias == nullptr ? 0.0f : ToFloat(static_cast<const T*>(p.bias)[c]);
-      static_cast<T*>(p.y)[r * out + c] = FromFloat<T>(static_cast<float>(fma(g, sum[0], AnySum<T>{bias})));
+      static_cast<T*>(p.y)[r * out + c] = FromFloat<T>(static_cast<float>(fma(g, sum[0], SumOf<T>{bias})));
     }
   }
 }

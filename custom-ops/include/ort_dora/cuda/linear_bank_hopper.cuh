@@ -223,11 +223,7 @@ __global__ void __launch_bounds__(kStreamBankThreads) StreamBankKernel(const __g
 }
 
 inline bool StreamBankSupports(const CudaLinearBankProblem& p) {
-  int device = 0, major = 0;
-  if (cudaGetDevice(&device) != cudaSuccess || cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) != cudaSuccess) return false;
-  const Matrix& w = p.W;
-  return major == 9 && p.dtype != DType::kFloat32 && HasWideRows(p.adapters, w.cols) && CanCopyBoxes(p.x, p.rows, w.cols) &&
-         CanCopyBoxes(w.data, w.transposed ? w.cols : w.rows, w.transposed ? w.rows : w.cols);
+  return IsHopper() && p.dtype != DType::kFloat32 && HasWideRows(p.adapters, p.W.cols) && CanCopyBoxes(p.x, p.rows, p.W.cols) && CanCopyBoxes(p.W);
 }
 
 inline cudaError_t LaunchStreamBank(const CudaLinearBankProblem& p, void* workspace, size_t workspace_bytes, cudaStream_t stream) {
@@ -238,8 +234,7 @@ inline cudaError_t LaunchStreamBank(const CudaLinearBankProblem& p, void* worksp
   a.w_mn_major = p.W.transposed;
   a.steps = static_cast<int>(CeilDiv<int64_t>(in, kStreamBankDepth));
   a.row_groups = static_cast<int>(CeilDiv<int64_t>(p.rows, kStreamBankRows));
-  const BoxedMatrix w = a.w_mn_major ? BoxedMatrix{p.W.data, in, out, 64, 64} : BoxedMatrix{p.W.data, out, in, 64, 64};
-  if (const cudaError_t error = EncodeMap(w, &a.w); error != cudaSuccess) return error;
+  if (const cudaError_t error = EncodeMap({p.W.data, StoredRows(p.W), StoredColumns(p.W), 64, 64}, &a.w); error != cudaSuccess) return error;
   if (const cudaError_t error = EncodeMap({p.x, p.rows, in, kStreamBankRows, 64}, &a.x); error != cudaSuccess) return error;
   const int64_t clusters = CeilDiv<int64_t>(out, kStreamBankColumns) * a.row_groups;
   if (clusters >= int64_t{1} << 30) return cudaErrorInvalidValue;

@@ -8,8 +8,9 @@
 
 namespace ort_dora::cuda {
 
-// Whether LinearGemm takes this problem on the current device: Hopper; 16-bit x, W, A, B of one type; what bulk copies need (rows
-// of x, W, A, B as they are stored are multiples of 16 bytes, and r is a multiple of 8).
+// Whether LinearGemm takes this problem on the current device: Hopper; 16-bit x and W of one type, A and B of that type too or, beside bfloat16, of
+// float32; what bulk copies need (rows of x, W, A, B as they are stored, and of y beside float32 A and B, are multiples of 8 elements at 16 bytes,
+// and r is a multiple of 8).
 bool LinearGemmSupports(const CudaLinearProblem&);
 
 size_t LinearGemmWorkspace(const CudaLinearProblem&);

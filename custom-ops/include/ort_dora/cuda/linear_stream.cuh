@@ -69,12 +69,6 @@ struct HalfPair {
 template <class B>
 using LowRankOf = std::conditional_t<std::is_same_v<B, __nv_bfloat16>, HalfPair, float>;
 
-// Sums of float32 products go on in float64: float32 would add its own roundings to those of the tensor cores.
-template <class T>
-using SumOf = std::conditional_t<sizeof(T) == 4, double, float>;
-
-__device__ inline uint32_t Word(const uint4& v, int i) { return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w; }
-
 template <class E>
 __device__ inline float Element(const uint4& v, int i) {
   if constexpr (sizeof(E) == 4) {
@@ -443,22 +437,6 @@ inline bool StreamLinearSupports(const CudaLinearProblem& p) {
 
 inline size_t StreamLinearBytes(const CudaLinearProblem& p) { return kWorkspaceAlignment + Padded(static_cast<size_t>(p.rows * p.A.rows) * sizeof(float)); }
 
-// What the launchers ask of the device.
-struct StreamDevice {
-  int multiprocessors = 0, major = 0, shared_memory = 0;
-  static cudaError_t Current(StreamDevice* d) {
-    int device = 0;
-    if (const cudaError_t e = cudaGetDevice(&device); e != cudaSuccess) return e;
-    if (const cudaError_t e = cudaDeviceGetAttribute(&d->multiprocessors, cudaDevAttrMultiProcessorCount, device); e != cudaSuccess) return e;
-    if (const cudaError_t e = cudaDeviceGetAttribute(&d->major, cudaDevAttrComputeCapabilityMajor, device); e != cudaSuccess) return e;
-    // The rest is for the sums of h, and for the first-level cache where there is much.
-    constexpr int kMost = 128 << 10, kOther = 4 << 10;
-    if (const cudaError_t e = cudaDeviceGetAttribute(&d->shared_memory, cudaDevAttrMaxSharedMemoryPerBlockOptin, device); e != cudaSuccess) return e;
-    d->shared_memory = std::min(kMost, d->shared_memory - kOther);
-    return cudaSuccess;
-  }
-};
-
 template <class Way, class T, class U>
 cudaError_t LaunchStream(const CudaLinearProblem& p, void* workspace, const StreamDevice& device, cudaStream_t stream) {
   const auto matrix = [](const Matrix& m) { return StreamMatrix{static_cast<const char*>(m.data), m.rows, static_cast<int>(m.cols)}; };
@@ -502,7 +480,10 @@ template <class T>
 cudaError_t LaunchStreamLinear(const CudaLinearProblem& p, void* workspace, size_t workspace_bytes, cudaStream_t stream) {
   if (workspace_bytes < StreamLinearBytes(p)) return cudaErrorInvalidValue;
   StreamDevice device;
-  if (const cudaError_t error = StreamDevice::Current(&device); error != cudaSuccess) return error;
+  if (const cudaError_t error = StreamDevice::Current(cudaDevAttrMaxSharedMemoryPerBlockOptin, &device); error != cudaSuccess) return error;
+  // The rest is for the sums of h, and for the first-level cache where there is much.
+  constexpr int kMost = 128 << 10, kOther = 4 << 10;
+  device.shared_memory = std::min(kMost, device.shared_memory - kOther);
   const auto launch = [&](auto way, auto u) { return LaunchStream<decltype(way), T, typename decltype(u)::type>(p, workspace, device, stream); };
   const auto with_tokens = [&](auto u) {
     if (p.rows <= 8) return launch(StreamFew{}, u);

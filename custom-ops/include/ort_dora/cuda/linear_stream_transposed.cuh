@@ -18,6 +18,7 @@
 #include <algorithm>
 
 #include "ort_dora/cuda/elements.cuh"
+#include "ort_dora/cuda/hopper.cuh"
 #include "ort_dora/cuda/mma.cuh"
 #include "ort_dora/cuda/problems.h"
 
@@ -34,11 +35,10 @@ struct StreamMatrix {
   const char* data = nullptr;
   int64_t rows = 0, cols = 0;
   int64_t pitch = 0;  // bytes from one contiguous line to the next
-  bool rows_contiguous = false;
   bool float32 = false;
 
   static StreamMatrix Of(const Matrix& m) {
-    return {static_cast<const char*>(m.data), m.rows, m.cols, (m.transposed ? m.rows : m.cols) * static_cast<int64_t>(SizeOf(m.dtype)), m.transposed, m.dtype == DType::kFloat32};
+    return {static_cast<const char*>(m.data), m.rows, m.cols, (m.transposed ? m.rows : m.cols) * static_cast<int64_t>(SizeOf(m.dtype)), m.dtype == DType::kFloat32};
   }
   // Every line starts at a multiple of 16 bytes.
   bool Streams() const { return reinterpret_cast<uintptr_t>(data) % 16 == 0 && pitch % 16 == 0; }
@@ -61,7 +61,7 @@ struct StreamParams {
 // times 4·E columns, of which it has E from E·t on in each; E = 16 / size of an element.
 // Chunk c of a lane is row c % (2·kTiles) of block c / (2·kTiles) (columns contiguous), or all of its rows at column c, or, of
 // 32-bit elements, rows 4·(c % 2) … at column c / 2 (rows contiguous).
-template <bool kRowsContiguous, int kTokenTiles, int kRowTiles = kRowsContiguous ? 4 : kTokenTiles>
+template <int kTokenTiles, int kRowTiles = 4>
 struct StreamShape {
   static constexpr int kTiles = kRowTiles;  // of 16 rows, as mma takes them
   static constexpr int kBlocks = 4 / kRowTiles;
@@ -101,28 +101,30 @@ __device__ void ForEachChunk(const StreamMatrix& m, int64_t row, int64_t k, F f)
   }
 }
 
-template <class Shape, bool kRowsContiguous>
+// A step of a matrix with contiguous rows.
+template <class Shape>
 __device__ void CopyStep(const StreamMatrix& m, int64_t row, int64_t k, uint32_t to) {
   if (row + Shape::kRows <= m.rows && k + Shape::Depth(m.float32) <= m.cols) {
-    ForEachChunk<Shape, kRowsContiguous>(m, row, k, [&](int c, const char* from, bool) { CopyAsync<16>(to + c * kStreamChunkPitch, from); });
+    ForEachChunk<Shape, true>(m, row, k, [&](int c, const char* from, bool) { CopyAsync(to + c * kStreamChunkPitch, from); });
   } else {
-    ForEachChunk<Shape, kRowsContiguous>(m, row, k, [&](int c, const char* from, bool inside) { CopyAsync<16>(to + c * kStreamChunkPitch, inside ? from : m.data, inside); });
+    ForEachChunk<Shape, true>(m, row, k, [&](int c, const char* from, bool inside) { CopyAsync(to + c * kStreamChunkPitch, inside ? from : m.data, inside); });
   }
 }
 
-// Tokens g, g + 8, … at this lane's `count` columns of every block.
-template <class Shape, class TX, int count, int kTokenTiles>
+// Tokens g, g + 8, … at this lane's kCount columns of every block.
+template <class Shape, class TX, int kTokenTiles>
 __device__ void CopyTokens(const StreamParams& p, int64_t k, uint32_t to) {
+  constexpr int kCount = 16 / sizeof(TX);
   const int lane = threadIdx.x % 32;
-  k += lane % 4 * count;
+  k += lane % 4 * kCount;
 #pragma unroll
   for (int block = 0; block < Shape::kBlocks; ++block) {
 #pragma unroll
     for (int n = 0; n < kTokenTiles; ++n) {
-      const int64_t token = 8 * n + lane / 4, column = k + block * 4 * count;
+      const int64_t token = 8 * n + lane / 4, column = k + block * 4 * kCount;
       if (token >= p.tokens) continue;  // nor is it read back
       const bool valid = column < p.w.cols;
-      CopyAsyncShared<count * sizeof(TX)>(to + (block * kTokenTiles + n) * kStreamChunkPitch, valid ? static_cast<const TX*>(p.x) + token * p.w.cols + column : p.x, valid);
+      CopyAsyncShared(to + (block * kTokenTiles + n) * kStreamChunkPitch, valid ? static_cast<const TX*>(p.x) + token * p.w.cols + column : p.x, valid);
     }
   }
 }
@@ -130,11 +132,6 @@ __device__ void CopyTokens(const StreamParams& p, int64_t k, uint32_t to) {
 // sums[j][n] of a lane: rows 2j and 2j + 1 of its own, by tokens 8n + 2t and 8n + 2t + 1, as mma lays out its result.
 template <class Shape, int kTokenTiles, class Sum = float>
 using StreamSums = Sum[Shape::kTiles][kTokenTiles][4];
-// Sums of float32 products go on in float64: float32 would add its own roundings to those of the tensor cores.
-template <class T>
-using SumOf = std::conditional_t<sizeof(T) == 4, double, float>;
-
-__device__ inline uint32_t Word(const uint4& v, int i) { return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w; }
 
 // Elements T by tokens T, both of 16 bits; `tokens(block, n)` gives this lane's 16 bytes of a token.
 template <class Shape, class T, bool kRowsContiguous, int kTokenTiles, class Tokens>
@@ -233,7 +230,7 @@ __device__ inline float LoadSharedFloat(uint32_t address) {
 }
 
 // B by h. In bfloat16 h is the sum of two numbers, 2⁻¹⁷ of it apart from it.
-template <class Shape, class B, bool kRowsContiguous, int kTokenTiles, class Sum>
+template <class Shape, class B, int kTokenTiles, class Sum>
 __device__ void MultiplyLowRank(const StreamParams& p, int64_t k, const uint4 (&w)[kStreamChunks], StreamSums<Shape, kTokenTiles, Sum>& sums) {
   constexpr int kCount = 16 / sizeof(B);
   const int lane = threadIdx.x % 32;
@@ -258,10 +255,10 @@ __device__ void MultiplyLowRank(const StreamParams& p, int64_t k, const uint4 (&
       }
       return reinterpret_cast<const uint4&>(v);
     };
-    MultiplyHalf<Shape, B, kRowsContiguous, kTokenTiles>(w, [&](int block, int n) { return parts(block, n, true); }, sums);
-    MultiplyHalf<Shape, B, kRowsContiguous, kTokenTiles>(w, [&](int block, int n) { return parts(block, n, false); }, sums);
+    MultiplyHalf<Shape, B, true, kTokenTiles>(w, [&](int block, int n) { return parts(block, n, true); }, sums);
+    MultiplyHalf<Shape, B, true, kTokenTiles>(w, [&](int block, int n) { return parts(block, n, false); }, sums);
   } else {
-    MultiplyTf32<Shape, B, false, kTokenTiles, Sum>([&](int block, int r, int e) { return StepElement<Shape, B, kRowsContiguous>(w, block, r, e); },
+    MultiplyTf32<Shape, B, false, kTokenTiles, Sum>([&](int block, int r, int e) { return StepElement<Shape, B, true>(w, block, r, e); },
                                                [&](int block, int n, int e) { return h[block][n][e]; }, sums);
   }
 }
@@ -282,12 +279,12 @@ struct LowRankParams {
 // little of it and all is asked for at once.
 template <class TX, class TA, bool kRowsContiguous, int kTokenTiles>
 __global__ void __launch_bounds__(kLowRankThreads, kTokenTiles == 4 ? 1 : 2) LowRankKernel(const __grid_constant__ LowRankParams p, int cluster) {
-  using Shape = StreamShape<kRowsContiguous, kTokenTiles, kRowsContiguous ? 4 : 1>;
+  using Shape = StreamShape<kTokenTiles, kRowsContiguous ? 4 : 1>;
   constexpr int kCount = 16 / sizeof(TA), kWarps = kLowRankThreads / 32, kDepth = Shape::Depth(sizeof(TA) == 4);
   __shared__ float block_sums[Shape::kTokens][Shape::kRows];
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
 #if __CUDA_ARCH__ >= 900
-  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+  hopper::LaunchDependents();
 #endif
   for (int i = static_cast<int>(blockIdx.x) * kLowRankThreads + threadIdx.x; i < p.tiles; i += static_cast<int>(gridDim.x) * kLowRankThreads) p.arrivals[i] = 0;
   const int rank = static_cast<int>(blockIdx.x) % cluster, parts = cluster * kWarps, part = rank * kWarps + warp;
@@ -333,20 +330,18 @@ __global__ void __launch_bounds__(kLowRankThreads, kTokenTiles == 4 ? 1 : 2) Low
     __syncthreads();
   }
 #if __CUDA_ARCH__ >= 900
-  if (cluster > 1) asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;" ::: "memory");
+  if (cluster > 1) hopper::ClusterBarrier();
 #endif
   for (int i = rank * kLowRankThreads + threadIdx.x; i < p.tokens * Shape::kRows; i += cluster * kLowRankThreads) {
     const int token = i / Shape::kRows, r = i % Shape::kRows;
     float sum = block_sums[token][r];
 #if __CUDA_ARCH__ >= 900
     if (cluster > 1) {
-      const uint32_t mine = static_cast<uint32_t>(__cvta_generic_to_shared(&block_sums[token][r]));
+      const uint32_t mine = hopper::SharedAddress(&block_sums[token][r]);
       sum = 0;
       for (int block = 0; block < cluster; ++block) {
-        uint32_t address;
         float v;
-        asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(address) : "r"(mine), "r"(block));
-        asm volatile("ld.shared::cluster.f32 %0, [%1];" : "=f"(v) : "r"(address) : "memory");
+        asm volatile("ld.shared::cluster.f32 %0, [%1];" : "=f"(v) : "r"(hopper::InBlock(mine, block)) : "memory");
         sum += v;
       }
     }
@@ -355,7 +350,7 @@ __global__ void __launch_bounds__(kLowRankThreads, kTokenTiles == 4 ? 1 : 2) Low
   }
 #if __CUDA_ARCH__ >= 900
   // Nobody leaves while others read its memory.
-  if (cluster > 1) asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;" ::: "memory");
+  if (cluster > 1) hopper::ClusterBarrier();
 #endif
 }
 
@@ -381,12 +376,12 @@ struct StreamSegment {
 
 // x and W of type T, B of T or float32.
 template <class T, int kTokenTiles>
-__global__ void __launch_bounds__(kStreamThreads, StreamShape<true, kTokenTiles>::kBlocksEach) StreamKernel(const __grid_constant__ StreamParams p) {
-  using Shape = StreamShape<true, kTokenTiles>;
-  constexpr int kCount = 16 / sizeof(T), kStages = Shape::kStages, kTokens = Shape::kTokens;
+__global__ void __launch_bounds__(kStreamThreads, StreamShape<kTokenTiles>::kBlocksEach) StreamKernel(const __grid_constant__ StreamParams p) {
+  using Shape = StreamShape<kTokenTiles>;
+  constexpr int kStages = Shape::kStages, kTokens = Shape::kTokens;
   extern __shared__ __align__(16) char shared[];
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-  const uint32_t ring = static_cast<uint32_t>(__cvta_generic_to_shared(shared)) + warp * kStages * Shape::kStageBytes + lane * 16;
+  const uint32_t ring = hopper::SharedAddress(shared) + warp * kStages * Shape::kStageBytes + lane * 16;
   const int w_steps = Shape::Steps(p.w), tile_steps = w_steps + Shape::Steps(p.b);
   const int64_t tiles = (p.w.rows + Shape::kTileRows - 1) / Shape::kTileRows, total = tiles * tile_steps;
   const StreamRange range(tiles, tile_steps, blockIdx.x, gridDim.x);
@@ -400,10 +395,10 @@ __global__ void __launch_bounds__(kStreamThreads, StreamShape<true, kTokenTiles>
       const int64_t row = copied.tile * Shape::kTileRows + warp * Shape::kRows;
       if (copy_step < w_steps) {
         const int64_t k = int64_t{copy_step} * Shape::Depth(sizeof(T) == 4);
-        CopyStep<Shape, true>(p.w, row, k, to);
-        CopyTokens<Shape, T, kCount, kTokenTiles>(p, k, to + kStreamStepBytes);
+        CopyStep<Shape>(p.w, row, k, to);
+        CopyTokens<Shape, T, kTokenTiles>(p, k, to + kStreamStepBytes);
       } else {
-        CopyStep<Shape, true>(p.b, row, int64_t{copy_step - w_steps} * Shape::Depth(p.b.float32), to);
+        CopyStep<Shape>(p.b, row, int64_t{copy_step - w_steps} * Shape::Depth(p.b.float32), to);
       }
       if (++copy_step == copied.last) {
         const int64_t end = copied.begin(range);
@@ -455,9 +450,9 @@ __global__ void __launch_bounds__(kStreamThreads, StreamShape<true, kTokenTiles>
         wait_for_low_rank();
         const int64_t k = int64_t{step - w_steps} * Shape::Depth(p.b.float32);
         if (sizeof(T) == 2 && !p.b.float32) {
-          MultiplyLowRank<Shape, T, true, kTokenTiles, SumOf<T>>(p, k, w, sums);
+          MultiplyLowRank<Shape, T, kTokenTiles, SumOf<T>>(p, k, w, sums);
         } else {
-          MultiplyLowRank<Shape, float, true, kTokenTiles, SumOf<T>>(p, k, w, sums);
+          MultiplyLowRank<Shape, float, kTokenTiles, SumOf<T>>(p, k, w, sums);
         }
       }
     }
@@ -514,22 +509,14 @@ __global__ void __launch_bounds__(kStreamThreads, StreamShape<true, kTokenTiles>
   wait_for_low_rank();
 }
 
-struct StreamDevice {
-  int multiprocessors = 0, major = 0, shared_memory = 0;
-  static cudaError_t Current(StreamDevice* d) {
-    int device = 0;
-    if (cudaError_t e = cudaGetDevice(&device); e != cudaSuccess) return e;
-    if (cudaError_t e = cudaDeviceGetAttribute(&d->multiprocessors, cudaDevAttrMultiProcessorCount, device); e != cudaSuccess) return e;
-    if (cudaError_t e = cudaDeviceGetAttribute(&d->major, cudaDevAttrComputeCapabilityMajor, device); e != cudaSuccess) return e;
-    return cudaDeviceGetAttribute(&d->shared_memory, cudaDevAttrMaxSharedMemoryPerMultiprocessor, device);
-  }
-  // Blocks of the stream kernel that it holds at once.
-  template <class Shape>
-  int Blocks() const {
-    constexpr int kReserved = 1024;  // of shared memory, for each block
-    return std::min(Shape::kBlocksEach, shared_memory / (Shape::kBytes + kReserved)) * multiprocessors;
-  }
-};
+inline cudaError_t CurrentDevice(StreamDevice* d) { return StreamDevice::Current(cudaDevAttrMaxSharedMemoryPerMultiprocessor, d); }
+
+// Blocks of the stream kernel that the device holds at once.
+template <class Shape>
+int ResidentBlocks(const StreamDevice& d) {
+  constexpr int kReserved = 1024;  // of shared memory, for each block
+  return std::min(Shape::kBlocksEach, d.shared_memory / (Shape::kBytes + kReserved)) * d.multiprocessors;
+}
 
 // What the launches of one problem share: the second one's blocks and tiles, and the workspace: h, arrivals, sums.
 struct StreamPlan {
@@ -544,7 +531,7 @@ struct StreamPlan {
     const int64_t steps = tiles * (Shape::Steps(StreamMatrix::Of(p.W)) + (p.A.rows == 0 ? 0 : Shape::Steps(StreamMatrix::Of(p.B))));
     // As many blocks for each tile, so that a block has but one part of one tile: every further part costs a pass over the sums.
     // Blocks then also go along the same columns, whole lines of memory where rows are contiguous.
-    const int64_t slots = device.Blocks<Shape>(), each = std::max<int64_t>(1, std::min(slots / tiles, steps / tiles));
+    const int64_t slots = ResidentBlocks<Shape>(device), each = std::max<int64_t>(1, std::min(slots / tiles, steps / tiles));
     plan.blocks = slots == 0 ? 0 : static_cast<unsigned>(tiles * each);
     plan.tiles = static_cast<int>(tiles);
     plan.arrivals_at = Padded(static_cast<size_t>(p.rows * p.A.rows) * sizeof(float));
@@ -554,19 +541,16 @@ struct StreamPlan {
   }
 };
 
-// Calls `f(rows_contiguous, token_tiles)` with what these are as types.
+// Calls `f` with the number of token tiles as a type.
 template <class F>
-auto WithShape(bool rows_contiguous, int64_t tokens, F f) {
-  const auto with_tokens = [&](auto contiguous) {
-    if (tokens <= 8) return f(contiguous, std::integral_constant<int, 1>{});
-    if (tokens <= 16) return f(contiguous, std::integral_constant<int, 2>{});
-    return f(contiguous, std::integral_constant<int, 4>{});
-  };
-  return rows_contiguous ? with_tokens(std::true_type{}) : with_tokens(std::false_type{});
+auto WithTokenTiles(int64_t tokens, F f) {
+  if (tokens <= 8) return f(std::integral_constant<int, 1>{});
+  if (tokens <= 16) return f(std::integral_constant<int, 2>{});
+  return f(std::integral_constant<int, 4>{});
 }
 
 inline StreamPlan PlanStream(const CudaLinearProblem& p, const StreamDevice& device) {
-  return WithShape(true, p.rows, [&](auto, auto token_tiles) { return StreamPlan::For<StreamShape<true, decltype(token_tiles)::value>>(p, device); });
+  return WithTokenTiles(p.rows, [&](auto token_tiles) { return StreamPlan::For<StreamShape<decltype(token_tiles)::value>>(p, device); });
 }
 
 // Whether these kernels take the problem.
@@ -579,12 +563,12 @@ inline bool Supports(const CudaLinearProblem& p) {
   if (p.dtype == DType::kFloat32 && p.W.cols < kLeastFloat32) return false;
   if (p.rows < 1 || p.rows > kMaxTokens || p.W.rows < 1 || p.W.cols < 1 || !p.W.transposed || !x || !w.Streams() || !low_rank) return false;
   StreamDevice device;
-  return StreamDevice::Current(&device) == cudaSuccess && PlanStream(p, device).blocks > 0;
+  return CurrentDevice(&device) == cudaSuccess && PlanStream(p, device).blocks > 0;
 }
 
 inline size_t WorkspaceBytes(const CudaLinearProblem& p) {
   StreamDevice device;
-  return StreamDevice::Current(&device) == cudaSuccess ? PlanStream(p, device).bytes : 0;
+  return CurrentDevice(&device) == cudaSuccess ? PlanStream(p, device).bytes : 0;
 }
 
 template <class T, class U, bool kRowsContiguous, int kTokenTiles>
@@ -607,7 +591,7 @@ cudaError_t LaunchLowRank(const LowRankParams& p, const StreamDevice& device, cu
 
 template <class T, int kTokenTiles>
 cudaError_t LaunchStream(const StreamParams& p, unsigned blocks, const StreamDevice& device, cudaStream_t stream) {
-  using Shape = StreamShape<true, kTokenTiles>;
+  using Shape = StreamShape<kTokenTiles>;
   const auto kernel = StreamKernel<T, kTokenTiles>;
   if (cudaError_t e = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, Shape::kBytes); e != cudaSuccess) return e;
   if (cudaError_t e = cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared); e != cudaSuccess) return e;
@@ -628,7 +612,7 @@ cudaError_t LaunchStream(const StreamParams& p, unsigned blocks, const StreamDev
 template <class T>
 cudaError_t Launch(const CudaLinearProblem& p, void* workspace, size_t workspace_bytes, cudaStream_t stream) {
   StreamDevice device;
-  if (const cudaError_t error = StreamDevice::Current(&device); error != cudaSuccess) return error;
+  if (const cudaError_t error = CurrentDevice(&device); error != cudaSuccess) return error;
   const StreamPlan plan = PlanStream(p, device);
   if (plan.blocks == 0 || workspace_bytes < plan.bytes) return cudaErrorInvalidValue;
   auto* memory = static_cast<char*>(workspace);
@@ -640,18 +624,19 @@ cudaError_t Launch(const CudaLinearProblem& p, void* workspace, size_t workspace
   main.sums = reinterpret_cast<float*>(memory + plan.sums_at);
   if (p.A.rows > 0) {
     const LowRankParams low_rank{StreamMatrix::Of(p.A), p.x, reinterpret_cast<float*>(memory), p.rows, p.scaling, main.arrivals, plan.tiles};
-    const cudaError_t error = WithShape(p.A.transposed, p.rows, [&](auto rows_contiguous, auto token_tiles) {
+    const auto launch = [&](auto rows_contiguous, auto token_tiles) {
       constexpr bool kRowsContiguous = decltype(rows_contiguous)::value;
       constexpr int kTokenTiles = decltype(token_tiles)::value;
       return p.A.dtype == p.dtype ? LaunchLowRank<T, T, kRowsContiguous, kTokenTiles>(low_rank, device, stream)
                                   : LaunchLowRank<T, float, kRowsContiguous, kTokenTiles>(low_rank, device, stream);
-    });
+    };
+    const cudaError_t error = WithTokenTiles(p.rows, [&](auto token_tiles) { return p.A.transposed ? launch(std::true_type{}, token_tiles) : launch(std::false_type{}, token_tiles); });
     if (error != cudaSuccess) return error;
     main.b = StreamMatrix::Of(p.B), main.h = low_rank.h;
   } else if (const cudaError_t error = cudaMemsetAsync(main.arrivals, 0, static_cast<size_t>(plan.tiles) * sizeof(int), stream); error != cudaSuccess) {
     return error;
   }
-  return WithShape(true, p.rows, [&](auto, auto token_tiles) { return LaunchStream<T, decltype(token_tiles)::value>(main, plan.blocks, device, stream); });
+  return WithTokenTiles(p.rows, [&](auto token_tiles) { return LaunchStream<T, decltype(token_tiles)::value>(main, plan.blocks, device, stream); });
 }
 
 }  // namespace ort_dora::cuda::transposed

@@ -42,25 +42,16 @@ __device__ inline SplitTf32 Split(float v) {
   return s;
 }
 
-// `bytes` (8 or 16) to shared memory, zeros if not `valid`; complete after the group it is committed to.
-template <int bytes>
+// 16 bytes to shared memory, zeros if not `valid`; complete after the group they are committed to.
 __device__ inline void CopyAsync(uint32_t to, const void* from, bool valid) {
-  const int size = valid ? bytes : 0;
-  if constexpr (bytes == 16) {
-    asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(size) : "memory");
-  } else {
-    asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(to), "l"(from), "n"(bytes), "r"(size) : "memory");
-  }
+  asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(valid ? 16 : 0) : "memory");
 }
-template <int bytes>
 __device__ inline void CopyAsync(uint32_t to, const void* from) {
-  static_assert(bytes == 16);
   asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16;" ::"r"(to), "l"(from) : "memory");
 }
 // The same through the first-level cache, for what other warps of the multiprocessor read too.
-template <int bytes>
 __device__ inline void CopyAsyncShared(uint32_t to, const void* from, bool valid) {
-  asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(to), "l"(from), "n"(bytes), "r"(valid ? bytes : 0) : "memory");
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(valid ? 16 : 0) : "memory");
 }
 __device__ inline void CopyCommit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 template <int pending>
@@ -73,10 +64,8 @@ __device__ inline uint4 LoadShared16(uint32_t address) {
   asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "r"(address) : "memory");
   return v;
 }
-__device__ inline uint2 LoadShared8(uint32_t address) {
-  uint2 v;
-  asm volatile("ld.shared.v2.u32 {%0, %1}, [%2];" : "=r"(v.x), "=r"(v.y) : "r"(address) : "memory");
-  return v;
-}
+
+// Of 16 bytes of operands, the four that are word i.
+__device__ inline uint32_t Word(const uint4& v, int i) { return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w; }
 
 }  // namespace ort_dora::cuda

@@ -627,8 +627,8 @@ struct HopperScalePlan {
     columns = Columns(rank);
     const bool wide = p.A.dtype != p.W.dtype;
     parts = wide ? 3 : 1;
-    a_parts = wide || p.A.transposed || !CanCopyBoxes(p.A.data, rank, in);
-    b_parts = wide || !CanCopyBoxes(p.B.data, p.B.transposed ? rank : out, p.B.transposed ? out : rank);
+    a_parts = wide || p.A.transposed || !CanCopyBoxes(p.A);
+    b_parts = wide || !CanCopyBoxes(p.B);
     const int blocks = static_cast<int>(CeilDiv<int64_t>(rank, columns));
 
     ScaleArguments& a = arguments;
@@ -699,15 +699,10 @@ struct HopperScalePlan {
 };
 
 inline bool HopperScaleSupports(const CudaScaleProblem& p) {
-  int device = 0, major = 0, minor = 0;
-  if (cudaGetDevice(&device) != cudaSuccess || cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) != cudaSuccess ||
-      cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device) != cudaSuccess) {
-    return false;
-  }
   // The steps of all tiles are counted in 31 bits.
   const int64_t steps = CeilDiv<int64_t>(p.W.rows, 2 * kCrossRows) * CeilDiv<int64_t>(p.A.rows, 64) * (3 * CeilDiv<int64_t>(p.W.cols, kCrossDepth) + 6 * 64);
-  return major == 9 && minor == 0 && p.W.dtype != DType::kFloat32 && p.A.rows > 0 && p.A.rows <= 4096 && steps < int64_t{1} << 31 && p.W.cols % 8 == 0 &&
-         CanCopyBoxes(p.W.data, p.W.transposed ? p.W.cols : p.W.rows, p.W.transposed ? p.W.rows : p.W.cols);
+  return IsHopper() && p.W.dtype != DType::kFloat32 && p.A.rows > 0 && p.A.rows <= 4096 && steps < int64_t{1} << 31 && p.W.cols % 8 == 0 &&
+         CanCopyBoxes(p.W);
 }
 
 // The launch of ScaleKernel: clusters of two, all at once, since they wait for one another.

@@ -11,13 +11,6 @@ struct RowTerms {
   double low_rank;  // 2s·⟨w·Aᵀ, b⟩ + s²·⟨b·(A·Aᵀ), b⟩
 };
 
-// The sum over a warp, the same in every lane.
-__device__ inline double WarpSum(double v) {
-#pragma unroll
-  for (int step = 16; step > 0; step /= 2) v += __shfl_xor_sync(0xFFFFFFFF, v, step);
-  return v;
-}
-
 // n, or a negative number if the terms do not determine it (operators.h: kCancellation). adapter: β² = Σ_j b_j²·‖a_j‖².
 __device__ inline double NormOf(const RowTerms& terms, double adapter, double scaling) {
   if (isnan(terms.squares)) return terms.squares;

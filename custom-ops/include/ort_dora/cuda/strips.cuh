@@ -50,24 +50,12 @@ struct Strips {
   }
 };
 
-// kWidth neighbouring elements in registers; single ones where pointers or sizes do not allow vectors.
+// kWidth neighbouring elements in registers.
 template <class T, int kWidth>
 struct StripValues {
   Vector<T, kWidth> values;
-  __device__ void Load(const T* from) {
-    if constexpr (kWidth == 1) {
-      values.v[0] = *from;
-    } else {
-      values = LoadStreaming<T, kWidth>(from);
-    }
-  }
-  __device__ void Store(T* to) const {
-    if constexpr (kWidth == 1) {
-      *to = values.v[0];
-    } else {
-      StoreStreaming(to, values);
-    }
-  }
+  __device__ void Load(const T* from) { values = LoadStreaming<T, kWidth>(from); }
+  __device__ void Store(T* to) const { StoreStreaming(to, values); }
   __device__ float operator[](int i) const { return ToFloat(values.v[i]); }
   __device__ void Set(int i, float v) { values.v[i] = FromFloat<T>(v); }
 };

@@ -7,7 +7,13 @@
 
 #include <cstdint>
 
+#include "ort_dora/tensor.h"
+
 namespace ort_dora::cuda {
+
+// The extents of the row-major array that holds a matrix.
+inline int64_t StoredRows(const Matrix& m) { return m.transposed ? m.cols : m.rows; }
+inline int64_t StoredColumns(const Matrix& m) { return m.transposed ? m.rows : m.cols; }
 
 // A row-major matrix of 16-bit elements and the boxes it is copied in. Elements outside read as zero and are not written.
 // `data` and the bytes of a row are multiples of 16.
@@ -21,6 +27,7 @@ inline bool CanCopyBoxes(const void* data, int64_t rows, int64_t columns) {
   constexpr int64_t kMost = int64_t{1} << 31;
   return reinterpret_cast<uintptr_t>(data) % 16 == 0 && columns % 8 == 0 && rows > 0 && columns > 0 && rows < kMost && columns < kMost;
 }
+inline bool CanCopyBoxes(const Matrix& m) { return CanCopyBoxes(m.data, StoredRows(m), StoredColumns(m)); }
 
 inline cudaError_t EncodeMap(const BoxedMatrix& m, CUtensorMap* map) {
   using Encode = CUresult (*)(CUtensorMap*, CUtensorMapDataType, cuuint32_t, void*, const cuuint64_t*, const cuuint64_t*,

@@ -13,7 +13,7 @@ export { type AdapterConfig, parseAdapterConfig } from './config.js';
 export { AdapterError, type AdapterErrorCode } from './errors.js';
 export type { AdapterModule, ModuleKind } from './modules.js';
 export { reconstructConfig } from './reconstruct-config.js';
-export type { FloatType } from './safetensors/dtype.js';
+export { ELEMENT_BYTES, type FloatType } from './safetensors/dtype.js';
 export type { AdapterTensor } from './safetensors/file.js';
 export type { TensorContents } from './safetensors/write.js';
 export { type AdapterContents, type ModuleContents, writeAdapter } from './write-adapter.js';

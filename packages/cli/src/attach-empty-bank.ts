@@ -1,5 +1,6 @@
 /** `ort-dora attach BASE OUT --bank SLOTS --max-rank R`: a base model with room for adapters. */
 
+import { ELEMENT_BYTES } from '@ort-dora/adapters';
 import { attachBank, type BankModuleReport, type BankReport } from '@ort-dora/rewriter';
 import { displayName, findModels } from './models.js';
 import { printResult } from './output.js';
@@ -68,7 +69,7 @@ const columns: readonly Column<BankModuleReport>[] = [
 
 /** `decoder.onnx: 14 layers have room for 4 adapters of rank 16 at most, 4.2 MiB each`. */
 function bankSummary({ model, modules }: BankReport, bank: NonNullable<BankReport['bank']>): string {
-  const bytes = bank.rowElements * (bank.elementType === 'float32' ? 4 : 2) + 4 * bank.gainElements;
+  const bytes = bank.rowElements * ELEMENT_BYTES[bank.elementType] + 4 * bank.gainElements;
   const size = `${(bytes / 2 ** 20).toFixed(1)} MiB`;
   const room = `room for ${count(bank.slots, 'adapter')} of rank ${bank.maxRank} at most, ${size} each`;
   return `${model}: ${count(modules.length, 'layer')} with ${room}`;

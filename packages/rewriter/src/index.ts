@@ -83,7 +83,6 @@ export {
   type FusedValues,
   type ModuleKind,
   type ModuleReport,
-  moduleKey,
   type NodeReference,
   REPORT_SCHEMA_VERSION,
   type ReportOptions,
@@ -99,6 +98,7 @@ export { RewriteError, type RewriteErrorCode } from './rewrite/error.js';
 export type { InspectOptions, RewriteOptions, RewriteProgress, RewriteResult } from './rewrite/options.js';
 export { inspectModel, rewriteModel } from './rewrite/rewrite-model.js';
 export { inspectModelProto, rewriteModelProto, type TensorSource } from './rewrite/rewrite-proto.js';
+export { DATA_TYPE } from './tensors/elements.js';
 export { fileTensors } from './tensors/file.js';
 export { inlineTensor } from './tensors/inline.js';
 export type { FloatTensor, StoredTensor } from './tensors/stored-tensor.js';

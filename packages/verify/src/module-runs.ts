@@ -1,4 +1,4 @@
-/** Runs modules that were cut out of a graph, all in one session, on values captured from the original graph. */
+/** Runs modules that were cut out of a graph, all in one session, on values captured from the original graph or generated. */
 
 import type { ModelProto } from '@ort-dora/onnx';
 import { ELEMENT_TYPES } from '@ort-dora/runtime';
@@ -35,7 +35,7 @@ export function runCopy(
   });
 }
 
-/** Runs cut-out modules on what was captured for them in each run. */
+/** Runs cut-out modules on what was captured or generated for them in each run. */
 export function runCut(
   run: ModuleRun,
   { model, keptInputs, inputFor }: CutModel,

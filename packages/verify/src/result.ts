@@ -31,7 +31,7 @@ export interface RunRecord {
   readonly inputs: Readonly<Record<string, readonly number[]>>;
   /** Tokens of each row that are padding, on the left; empty where there are none. */
   readonly leftPadding: readonly number[];
-  /** Why these inputs were not used: the original does not accept them. null if they were. */
+  /** Why these inputs were not used: the original does not accept them, or computes NaN with padding. null if they were. */
   readonly skipped: string | null;
 }
 

@@ -21,7 +21,7 @@ export const registerDoctor: Register = (program, { stdout }) => {
     .description('what was found of ORT, CUDA, the libraries, and what is missing')
     .addOption(jsonOption())
     .action((options: OutputOptions) => {
-      const runtime = describeRuntime();
+      const runtime = { ...describeRuntime() };
       printResult(stdout, options, { version, ...runtime, findings: findings(runtime) }, () => report(runtime, stdout));
       if (runtime.backend === undefined) {
         throw new CommandError('failed', `no model can run here: ${runtime.reason}`);
@@ -29,10 +29,11 @@ export const registerDoctor: Register = (program, { stdout }) => {
     });
 };
 
+const found = (name: string, detail: string): Finding => ({ name, state: 'found', detail });
+const missing = (name: string, detail: string): Finding => ({ name, state: 'missing', detail });
+
 function findings(runtime: RuntimeDescription): Finding[] {
   const { node, onnxruntime, addon, opsLibrary, providers, cpu } = runtime;
-  const found = (name: string, detail: string): Finding => ({ name, state: 'found', detail });
-  const missing = (name: string, detail: string): Finding => ({ name, state: 'missing', detail });
   return [
     found('Node.js', `${node.version}, ${node.platform} ${node.arch}`),
     found('CPU', `${cpu.model}, ${cpu.count} threads${cpu.features.length > 0 ? `, ${cpu.features.join(' ')}` : ''}`),
@@ -55,39 +56,32 @@ function findings(runtime: RuntimeDescription): Finding[] {
 
 /** What there is of CUDA. Without a GPU nothing is lacking; with one, everything that keeps sessions from it is. */
 function cudaFindings({ cuda, cudaOpsLibrary }: RuntimeDescription): Finding[] {
-  const lacking: Finding['state'] = cuda.devices.length > 0 ? 'missing' : 'absent';
-  const { folder, missing } = cuda.provider;
+  const state: Finding['state'] = cuda.devices.length > 0 ? 'missing' : 'absent';
+  const lacking = (name: string, detail: string): Finding => ({ name, state, detail });
+  const { folder, missing: files } = cuda.provider;
   return [
     cuda.usable
-      ? { name: 'CUDA', state: 'found', detail: 'sessions can use it' }
-      : { name: 'CUDA', state: lacking, detail: 'sessions cannot use it; models run on the CPU' },
-    ...cuda.problems.map((detail): Finding => ({ name: '', state: lacking, detail })),
-    ...cuda.devices.map(
-      ({ name, memory, computeCapability }, i): Finding => ({
-        name: `GPU cuda:${i}`,
-        state: 'found',
-        detail: `${name}, ${(memory / 2 ** 30).toFixed(0)} GiB, compute capability ${computeCapability}`,
-      }),
+      ? found('CUDA', 'sessions can use it')
+      : lacking('CUDA', 'sessions cannot use it; models run on the CPU'),
+    ...cuda.problems.map((problem) => lacking('', problem)),
+    ...cuda.devices.map(({ name, memory, computeCapability }, i) =>
+      found(`GPU cuda:${i}`, `${name}, ${(memory / 2 ** 30).toFixed(0)} GiB, compute capability ${computeCapability}`),
     ),
-    folder !== undefined && missing.length === 0
-      ? { name: 'CUDA provider', state: 'found', detail: folder }
-      : { name: 'CUDA provider', state: lacking, detail: `${missing.join(', ')} not in ${folder ?? 'sight'}` },
+    folder !== undefined && files.length === 0
+      ? found('CUDA provider', folder)
+      : lacking('CUDA provider', `${files.join(', ')} not in ${folder ?? 'sight'}`),
     ...(cuda.devices.length > 0 || cuda.libraries.some(({ path }) => path !== undefined) ? cuda.libraries : []).map(
-      ({ soname, path, version, others, neededBy }): Finding => {
+      ({ soname, path, version, others, neededBy }) => {
         const name = soname === 'libcuda.so.1' ? 'CUDA driver' : soname.split('.so')[0]!;
-        if (path !== undefined) return { name, state: 'found', detail: `${version ?? 'version unknown'}, ${path}` };
+        if (path !== undefined) return found(name, `${version ?? 'version unknown'}, ${path}`);
         const instead = others.map((other) => `${other.soname} ${other.version ?? ''}`.trim()).join(', ');
         const use = neededBy === 'operators' ? ', for the operators that use it' : '';
-        return {
-          name,
-          state: lacking,
-          detail: `${soname} needed${use}, ${instead ? `found ${instead}` : 'none found'}`,
-        };
+        return lacking(name, `${soname} needed${use}, ${instead ? `found ${instead}` : 'none found'}`);
       },
     ),
     cudaOpsLibrary.status === 'registered'
-      ? { name: 'CUDA operators', state: 'found', detail: cudaOpsLibrary.path ?? '' }
-      : { name: 'CUDA operators', state: lacking, detail: whyNoLibrary(cudaOpsLibrary) },
+      ? found('CUDA operators', cudaOpsLibrary.path ?? '')
+      : lacking('CUDA operators', whyNoLibrary(cudaOpsLibrary)),
   ];
 }
 
@@ -117,7 +111,7 @@ function report(runtime: RuntimeDescription, sink: Sink): string[] {
       paint(all[i]!.state === 'missing' ? 'yellow' : all[i]!.state === 'found' ? 'green' : 'dim', line.slice(0, 1)) +
       line.slice(1),
   );
-  const lacking = all.filter(({ state }) => state === 'missing').map(({ name }) => name);
+  const lacking = all.filter(({ name, state }) => name !== '' && state === 'missing').map(({ name }) => name);
   const verdict =
     runtime.backend === undefined
       ? `no model can run here: ${runtime.reason}`

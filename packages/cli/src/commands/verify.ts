@@ -92,7 +92,7 @@ async function writePage(
     modules,
     verification: result,
   };
-  await writeReportFiles(subject, verificationPage, options.html === undefined ? {} : { html: options.html }, {
+  await writeReportFiles(subject, verificationPage, options, {
     command: commandLine('verify', [original, rewritten], {
       inputs: options.inputs,
       dim: typedDims(options),

@@ -1,5 +1,6 @@
 /** Reading a stored matrix a range of outputs at a time, into memory that is used again. */
 
+import { ELEMENT_BYTES } from '@ort-dora/adapters';
 import type { FloatTensor, FloatType, Transposed } from '@ort-dora/rewriter';
 import type { TensorData } from '@ort-dora/runtime';
 
@@ -22,7 +23,7 @@ export async function readOutputs(
   { first, count }: Range,
   memory: Memory,
 ): Promise<TensorData> {
-  const width = BYTES[tensor.type];
+  const width = ELEMENT_BYTES[tensor.type];
   const target = memory.bytes(count * inner * width);
   if (transposed === 0) {
     await readInto(tensor, first * inner * width, target);
@@ -53,9 +54,6 @@ export class Memory {
     return new Uint8Array(this.#buffer, 0, length);
   }
 }
-
-/** The bytes of one element. */
-export const BYTES: Readonly<Record<FloatType, number>> = { float32: 4, float16: 2, bfloat16: 2 };
 
 /** Pieces of rows from this size on are read one by one; smaller ones are cut out of whole rows, read many at once. */
 const PIECE_BYTES = 256 * 1024;

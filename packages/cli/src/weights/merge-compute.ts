@@ -1,7 +1,9 @@
 /** Merged weights, W' = g·(W + s·B·A), by a model of standard operators and DoraCompose: all cores, a range of rows at a time. */
 
+import { ELEMENT_BYTES } from '@ort-dora/adapters';
 import { DataType, type ModelProto, makeGraph, makeModel, makeNode, makeTensor, makeValueInfo } from '@ort-dora/onnx';
 import {
+  DATA_TYPE,
   DORA_DOMAIN,
   DORA_OPSET_VERSION,
   type DoraComposeForm,
@@ -15,12 +17,11 @@ import {
   storedShape,
 } from '@ort-dora/rewriter';
 import { RuntimeError, type TensorData } from '@ort-dora/runtime';
-import { BYTES, Memory, type Range, readAll, readOutputs, tensorOf } from './matrix-ranges.js';
+import { Memory, type Range, readAll, readOutputs, tensorOf } from './matrix-ranges.js';
 import { OperatorSessions } from './operator-sessions.js';
 import { readAhead } from './read-ahead.js';
 
 const opset = 18;
-const IR_VERSION = 10;
 
 /** Of W at once. The product of its rows takes twice as much again, or four times in half precision. */
 const RANGE_BYTES = 8 * 2 ** 20;
@@ -61,7 +62,7 @@ export class WeightMerge implements AsyncDisposable {
       const { dims } = feeds.W!;
       const target = this.#take(
         `y${turn++ % 2}`,
-        dims.reduce((product, dim) => product * dim, BYTES[type]),
+        dims.reduce((product, dim) => product * dim, ELEMENT_BYTES[type]),
       );
       await session.run(feeds, { fetches: { y: tensorOf(type, dims, target) }, ...(signal && { signal }) });
       yield target;
@@ -78,7 +79,7 @@ export class WeightMerge implements AsyncDisposable {
       whole[`R${index}`] = await this.#float32(right.tensor, `R${index}`, request.signal);
     }
     let turn = 0;
-    for (const range of rangesOf(rows, columns * BYTES[weight.type], this.rangeBytes)) {
+    for (const range of rangesOf(rows, columns * ELEMENT_BYTES[weight.type], this.rangeBytes)) {
       const slot = turn++ % 2;
       const read = (tensor: typeof weight, transposed: 0 | 1, inner: number, name: string) =>
         readOutputs({ tensor, transposed, outputs: rows, inner }, range, this.#memoryOf(`${name}${slot}`));
@@ -128,12 +129,6 @@ function* rangesOf(rows: number, rowBytes: number, rangeBytes: number): Generato
   for (let first = 0; first < rows; first += size) yield { first, count: Math.min(size, rows - first) };
 }
 
-const ONNX_TYPE: Readonly<Record<FloatType, number>> = {
-  float32: DataType.FLOAT,
-  float16: DataType.FLOAT16,
-  bfloat16: DataType.BFLOAT16,
-};
-
 /** Everything that decides the model. */
 function formOf({ weight, type, transW, adapters }: MergeRequest): string {
   return JSON.stringify([weight.type, type, transW, adapters.map(adapterForm)]);
@@ -156,13 +151,13 @@ function mergeModel({ weight, type, transW, adapters }: MergeRequest): ModelProt
     channels: transW === 0 ? { axis: 1, rank: 3 } : { axis: -1 },
   };
   const nodes: ReturnType<typeof makeNode>[] = [];
-  const inputs = [makeValueInfo('W', ONNX_TYPE[weight.type])];
+  const inputs = [makeValueInfo('W', DATA_TYPE[weight.type])];
   const add = (node: ReturnType<typeof makeNode>) => {
     nodes.push(node);
     return node.output[0]!;
   };
   const cast = (value: string, from: FloatType, to: FloatType, name = `${value}.${to}`) =>
-    from === to ? value : add(makeNode('Cast', [value], [name], { attributes: { to: { int: ONNX_TYPE[to] } } }));
+    from === to ? value : add(makeNode('Cast', [value], [name], { attributes: { to: { int: DATA_TYPE[to] } } }));
   const turned = (value: string, transposed: 0 | 1) =>
     transposed === 0
       ? value
@@ -172,7 +167,7 @@ function mergeModel({ weight, type, transW, adapters }: MergeRequest): ModelProt
     const { left, right } = factorsOf(adapter, transW);
     const names = [`L${index}`, `R${index}`, `g${index}`] as const;
     inputs.push(
-      makeValueInfo(names[0], ONNX_TYPE[left.tensor.type]),
+      makeValueInfo(names[0], DATA_TYPE[left.tensor.type]),
       ...names.slice(1).map((name) => makeValueInfo(name, DataType.FLOAT)),
     );
     const l = cast(turned(names[0], left.transposed), left.tensor.type, 'float32');
@@ -191,12 +186,11 @@ function mergeModel({ weight, type, transW, adapters }: MergeRequest): ModelProt
   if (inside !== type) cast(value, inside, type, 'y');
   const graph = makeGraph('merge', {
     inputs,
-    outputs: [makeValueInfo('y', ONNX_TYPE[type])],
+    outputs: [makeValueInfo('y', DATA_TYPE[type])],
     initializers: [makeTensor('first', DataType.INT64, [1], BigInt64Array.of(0n))],
     nodes,
   });
   return makeModel(graph, {
-    irVersion: IR_VERSION,
     opsets: { '': opset, [DORA_DOMAIN]: DORA_OPSET_VERSION },
     functions: [operatorFunction(form, { opset, target: 'cpu', scaling: 1 })],
   });
@@ -204,9 +198,9 @@ function mergeModel({ weight, type, transW, adapters }: MergeRequest): ModelProt
 
 function widenModel(type: FloatType): ModelProto {
   const graph = makeGraph('widen', {
-    inputs: [makeValueInfo('x', ONNX_TYPE[type])],
+    inputs: [makeValueInfo('x', DATA_TYPE[type])],
     outputs: [makeValueInfo('y', DataType.FLOAT)],
     nodes: [makeNode('Cast', ['x'], ['y'], { attributes: { to: { int: DataType.FLOAT } } })],
   });
-  return makeModel(graph, { irVersion: IR_VERSION, opsets: { '': opset } });
+  return makeModel(graph, { opsets: { '': opset } });
 }

@@ -1,5 +1,6 @@
 /** Norms by DoraScale itself: the operator library's kernel where it is there, else the function's body. */
 
+import { ELEMENT_BYTES } from '@ort-dora/adapters';
 import {
   type DoraScaleForm,
   denseNorm,
@@ -8,7 +9,7 @@ import {
   type NormRequest,
 } from '@ort-dora/rewriter';
 import { describeRuntime, RuntimeError, type TensorData } from '@ort-dora/runtime';
-import { BYTES, Memory, type Range, readAll, readOutputs } from './matrix-ranges.js';
+import { Memory, type Range, readAll, readOutputs } from './matrix-ranges.js';
 import { OperatorSessions } from './operator-sessions.js';
 import { readAhead } from './read-ahead.js';
 
@@ -65,9 +66,9 @@ interface Work {
 async function* loadRanges(works: readonly Work[]): AsyncGenerator<LoadedRange> {
   const largest = (bytes: (work: Work) => number) => twice(Math.max(0, ...works.map(bytes)));
   const w = largest(
-    ({ request: { weight, inFeatures }, ranges }) => ranges[0]!.count * inFeatures * BYTES[weight.type],
+    ({ request: { weight, inFeatures }, ranges }) => ranges[0]!.count * inFeatures * ELEMENT_BYTES[weight.type],
   );
-  const b = largest(({ request: { loraB, rank }, ranges }) => ranges[0]!.count * rank * BYTES[loraB.type]);
+  const b = largest(({ request: { loraB, rank }, ranges }) => ranges[0]!.count * rank * ELEMENT_BYTES[loraB.type]);
   const a = largest(({ request }) => request.loraA.byteLength);
   const m = largest(({ request }) => request.magnitude.byteLength);
   for (const { request, ranges } of works) {
@@ -98,7 +99,7 @@ const MEBIBYTE = 2 ** 20;
 
 /** Outputs to compute at once: ranges of one size, in whole tasks of the kernel, the last perhaps less. */
 function rangesOf({ weight, outFeatures, inFeatures }: NormRequest, rangeBytes: number): readonly Range[] {
-  const outputBytes = Math.max(1, inFeatures * BYTES[weight.type]);
+  const outputBytes = Math.max(1, inFeatures * ELEMENT_BYTES[weight.type]);
   const most = Math.max(1, Math.floor(rangeBytes / outputBytes));
   const number = Math.max(1, Math.ceil(outFeatures / most));
   const size = Math.ceil(outFeatures / number / TASK_ROWS) * TASK_ROWS;
@@ -117,7 +118,7 @@ const MOST_BYTES = 64 * MEBIBYTE;
  * make that a thirtieth. A strip of columns is cut out of rows that are read whole, so fewer strips are less to read.
  */
 function bytesForKernel({ weight, transW, inFeatures, rank }: NormRequest): number {
-  const wanted = transW === 1 ? MOST_BYTES : 16 * rank * inFeatures * BYTES[weight.type];
+  const wanted = transW === 1 ? MOST_BYTES : 16 * rank * inFeatures * ELEMENT_BYTES[weight.type];
   return Math.min(MOST_BYTES, Math.max(16 * MEBIBYTE, wanted));
 }
 

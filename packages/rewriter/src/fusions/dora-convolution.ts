@@ -26,7 +26,7 @@ import {
   type ProvenLinearModule,
   recomputedProduct,
 } from './linear-module.js';
-import { isBias, PROVED, type Proof, proveParts, proveSameMatrix, type Shapes, withoutZeros } from './linear-proof.js';
+import { isBias, PROVED, type Proof, proveParts, proveRecomputed, type Shapes, withoutZeros } from './linear-proof.js';
 import { rewriteLinearModule } from './linear-rewrite.js';
 import { matchStoredOrComputedGain } from './stored-or-computed-gain.js';
 
@@ -196,8 +196,7 @@ async function proveBias(
 ): Promise<MatchResult<string | undefined>> {
   const { scope } = context;
   const { baseTerm } = module;
-  const layer = innermostLayer(module.base);
-  const bias = layer.bias;
+  const { bias } = innermostLayer(module.base);
   if (baseTerm.kind === 'difference') {
     const { subtrahend, node } = baseTerm;
     const shape = scope.shape(subtrahend);
@@ -209,13 +208,8 @@ async function proveBias(
     }
   }
   if (baseTerm.kind === 'recomputed') {
-    const { product } = baseTerm;
-    if (unwiden(scope, product.x) !== unwiden(scope, layer.x)) {
-      return mismatch(`the base term is computed from "${product.x}", the layer from "${layer.x}"`, product.node);
-    }
-    if (!(await proveSameMatrix(context, product.weight, layer.weight))) {
-      return mismatch('the base term is computed with another weight than the layer', product.node);
-    }
+    const proof = await proveRecomputed(context, module, baseTerm.product);
+    if (!proof.matched) return proof;
     if (recomputedProduct(module) !== undefined) return matched(undefined);
   }
   return matched(await withoutZeros(context, bias));

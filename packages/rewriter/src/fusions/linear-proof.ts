@@ -223,7 +223,12 @@ export async function withoutZeros(context: FusionContext, bias: string | undefi
   return stored !== undefined && (await isZeroVector(stored)) ? undefined : plain(context.scope, bias);
 }
 
-async function proveRecomputed(context: FusionContext, module: LinearModule, product: LinearProduct): Promise<Proof> {
+/** A base term that is computed once more is that of the layer: the same x and the same weight. */
+export async function proveRecomputed(
+  context: FusionContext,
+  module: LinearModule,
+  product: LinearProduct,
+): Promise<Proof> {
   const layer = innermostLayer(module.base);
   if (unwiden(context.scope, product.x) !== unwiden(context.scope, layer.x)) {
     return mismatch(`the base term is computed from "${product.x}", the layer from "${layer.x}"`, product.node);
@@ -318,7 +323,7 @@ async function proveFolded(
 }
 
 /** One value and one orientation, or two stored matrices with the same numbers. */
-export async function proveSameMatrix(context: FusionContext, left: MatrixTrace, right: MatrixTrace): Promise<boolean> {
+async function proveSameMatrix(context: FusionContext, left: MatrixTrace, right: MatrixTrace): Promise<boolean> {
   if (left.source === right.source) return left.sourceTransposed === right.sourceTransposed;
   const a = matrixOf(context, left);
   const b = matrixOf(context, right);

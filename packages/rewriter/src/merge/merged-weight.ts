@@ -1,7 +1,7 @@
 /** A merged weight as it is written: computed then, piece by piece, and checked. */
 
+import { ELEMENT_BYTES } from '@ort-dora/adapters';
 import type { ElementSource } from '../attach/adapter-store.js';
-import type { FloatType } from '../functions/form.js';
 import { baseWeight, chainOf, type FusedModule } from '../fused/fused-module.js';
 import { type MergeCompute, type MergeRequest, storedShape } from './merge-compute.js';
 import { type RoundingError, RoundingSample } from './rounding-sample.js';
@@ -15,13 +15,13 @@ export class MergedWeight implements ElementSource {
     private readonly compute: MergeCompute,
     private readonly onComputed: (bytes: number) => void,
   ) {
-    this.byteLength = request.outFeatures * request.inFeatures * BYTES[request.type];
+    this.byteLength = request.outFeatures * request.inFeatures * ELEMENT_BYTES[request.type];
     this.#sample = new RoundingSample(request);
   }
 
   async *chunks(): AsyncGenerator<Uint8Array> {
     const [, columns] = storedShape(this.request);
-    const rowBytes = columns * BYTES[this.request.type];
+    const rowBytes = columns * ELEMENT_BYTES[this.request.type];
     let done = 0;
     for await (const piece of this.compute(this.request)) {
       this.#sample.see(done / rowBytes, piece);
@@ -64,5 +64,3 @@ export function mergeRequest(
     ...(signal && { signal }),
   };
 }
-
-const BYTES: Readonly<Record<FloatType, number>> = { float32: 4, float16: 2, bfloat16: 2 };

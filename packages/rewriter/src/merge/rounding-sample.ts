@@ -1,5 +1,6 @@
 /** How far a merged weight is from W' in float64, told from a sample of it. */
 
+import { ELEMENT_BYTES } from '@ort-dora/adapters';
 import { toFloat64 } from '../tensors/elements.js';
 import { readBlock } from '../tensors/products.js';
 import { factorsOf, type MergeRequest, storedShape } from './merge-compute.js';
@@ -36,7 +37,7 @@ export class RoundingSample {
   see(firstRow: number, bytes: Uint8Array): void {
     const { type } = this.#request;
     const [, columns] = storedShape(this.#request);
-    const width = type === 'float32' ? 4 : 2;
+    const width = ELEMENT_BYTES[type];
     const rows = bytes.length / (columns * width);
     for (const row of this.#rows.keys()) {
       if (row < firstRow || row >= firstRow + rows) continue;

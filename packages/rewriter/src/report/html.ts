@@ -1,7 +1,7 @@
 /** The report as one self-contained HTML page: no script, no request to anywhere, everything that came from a file escaped. */
 
-import { errorScaleOf, errorSection } from './page/error-section.js';
-import { byteSize, change, integer, plural, times } from './page/figures.js';
+import { errorScaleOf, errorSection, errorTile } from './page/error-section.js';
+import { byteSize, change, integer, plural } from './page/figures.js';
 import { madeSection, type PageContext, pageFrame, tile } from './page/frame.js';
 import { graphSection } from './page/graph-section.js';
 import { html, type Markup } from './page/markup.js';
@@ -9,7 +9,7 @@ import { moduleSection } from './page/module-section.js';
 import { outputSection } from './page/output-section.js';
 import { sentence, verdict } from './page/verdict.js';
 import type { RewriteReport } from './report.js';
-import { type DetailedVerification, errorRatio, findingsOf, type ModuleErrors, worstOf } from './verification.js';
+import { type DetailedVerification, findingsOf, type ModuleErrors } from './verification.js';
 
 /** The page of a report. The same report and context give the same bytes. */
 export function reportPage(report: RewriteReport, context: PageContext = {}): string {
@@ -74,7 +74,7 @@ function tiles(report: RewriteReport, context: PageContext, errors: readonly Mod
 ${tile(report.mode === 'attach' ? 'Layers adapted' : 'Modules fused', html`${integer(totals.fused)} <small>of ${integer(totals.modules)}</small>`, kinds.join(', '), html`<div class="meter"><i style="${share(totals.fused + totals.already)}"></i><i class="skipped" style="${share(totals.skipped)}"></i></div>`)}
 ${tile('Nodes in the graph', integer(totals.nodesAfter), `${change(totals.nodesBefore, totals.nodesAfter)}, from ${integer(totals.nodesBefore)}`, meter(totals.nodesBefore, totals.nodesAfter))}
 ${sizeTile(report, context)}
-${errorTile(errors)}
+${errorTile(errors, 'not measured; run it with --verify')}
 </dl>`;
 }
 
@@ -90,15 +90,5 @@ function sizeTile({ totals }: RewriteReport, { bytes }: PageContext): Markup {
     byteSize(bytes.after),
     `${change(bytes.before, bytes.after)}, from ${byteSize(bytes.before)}`,
     meter(bytes.before, bytes.after),
-  );
-}
-
-function errorTile(errors: readonly ModuleErrors[]): Markup {
-  if (errors.length === 0) return tile('Worst module error', '–', 'not measured; run it with --verify');
-  const worst = worstOf(errors);
-  return tile(
-    'Worst module error',
-    times(errorRatio(worst)),
-    html`the original’s, at <span class="name">${worst.path.split('.').at(-1)}</span>`,
   );
 }

@@ -188,11 +188,6 @@ export interface ReportVerification {
   }[];
 }
 
-/** Identity of a module within one report. */
-export function moduleKey(module: Pick<ModuleReport, 'path' | 'adapter' | 'scope'>): string {
-  return [module.scope, module.path, module.adapter ?? ''].join('\n');
-}
-
 /** The report as the JSON text that `--report` writes. */
 export function reportJson(report: RewriteReport): string {
   return `${JSON.stringify(report, null, 2)}\n`;

@@ -1,7 +1,7 @@
 /** The page of `verify`: two models on the same inputs. */
 
-import { errorScaleOf, errorSection } from './page/error-section.js';
-import { plural, scientific, times } from './page/figures.js';
+import { errorScaleOf, errorSection, errorTile } from './page/error-section.js';
+import { plural, scientific } from './page/figures.js';
 import { madeSection, type PageContext, pageFrame, tile } from './page/frame.js';
 import { graphSection } from './page/graph-section.js';
 import { html, type Markup } from './page/markup.js';
@@ -9,7 +9,7 @@ import { moduleSection } from './page/module-section.js';
 import { outputSection } from './page/output-section.js';
 import { sentence, verdict } from './page/verdict.js';
 import type { ModuleReport } from './report.js';
-import { type DetailedVerification, errorRatio, findingsOf, worstOf } from './verification.js';
+import { type DetailedVerification, findingsOf } from './verification.js';
 
 export interface VerificationSubject {
   /** The file names of both models. */
@@ -51,6 +51,6 @@ function tiles({ outputs, modules, unchecked = [], runs = [] }: DetailedVerifica
 ${tile('Outputs equal', html`${equal} <small>of ${outputs.length}</small>`, used > 0 && `on ${plural(used, 'set')} of inputs`)}
 ${tile('Largest difference', scientific(worst), 'of the largest value of the same output')}
 ${tile('Modules judged', html`${modules.length} <small>of ${judged}</small>`, unchecked.length > 0 ? 'the others with the whole model only' : 'each by itself, against float64')}
-${tile('Worst module error', modules.length === 0 ? '–' : times(errorRatio(worstOf(modules))), modules.length > 0 && html`the original’s, at <span class="name">${worstOf(modules).path.split('.').at(-1)}</span>`)}
+${errorTile(modules, false)}
 </dl>`;
 }

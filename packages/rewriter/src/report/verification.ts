@@ -45,7 +45,10 @@ export interface Findings {
 }
 
 /** A module is found by its path, adapter and, where several share these, scope. */
-export function findingsOf(modules: readonly ModuleReport[], verification: DetailedVerification | undefined): Findings {
+export function findingsOf(
+  modules: readonly ModuleReport[],
+  verification: Pick<DetailedVerification, 'modules' | 'unchecked'> | undefined,
+): Findings {
   const errors = new Map<ModuleReport, ModuleErrors>();
   const unchecked = new Map<ModuleReport, string>();
   const [errorsByKey, uncheckedByKey] = [byKey(verification?.modules), byKey(verification?.unchecked)];

@@ -26,6 +26,7 @@ const MOST_VALUES = 96;
  * that it takes; the Reshape that splits what is appended into heads, and the layer before it; attributes of attention operators; config.json.
  */
 export function cacheSizes(graph: GraphProto, names: readonly string[], config: ModelConfig): Map<string, CacheSize> {
+  if (names.length === 0) return new Map();
   const search = new CacheSearch(graph);
   return new Map(
     names.map((name) => {
@@ -46,7 +47,11 @@ class CacheSearch {
 
   constructor(graph: GraphProto) {
     for (const node of graph.node) {
-      for (const input of node.input) this.#readers.set(input, [...(this.#readers.get(input) ?? []), node]);
+      for (const input of node.input) {
+        const readers = this.#readers.get(input);
+        if (readers) readers.push(node);
+        else this.#readers.set(input, [node]);
+      }
       for (const output of node.output) this.#producers.set(output, node);
       const value = node.opType === 'Constant' ? node.attribute.find(({ name }) => name === 'value')?.t : undefined;
       if (value !== undefined) this.#constants.set(node.output[0] ?? '', value);

@@ -1,7 +1,8 @@
 /** The graphs of a few modules before and after a rewrite, read from both files for the page. */
 
 import { ModelView, openModel, type Scope } from '@ort-dora/onnx';
-import type { FusedModuleReport, ModuleReport, ReportVerification } from '../report.js';
+import type { FusedModuleReport, ModuleReport } from '../report.js';
+import { type DetailedVerification, errorRatio, findingsOf } from '../verification.js';
 import { excerpt, type GraphExcerpt } from './excerpt.js';
 
 /** One module in both graphs. */
@@ -27,7 +28,7 @@ export async function readModuleGraphs(
   original: string,
   rewritten: string,
   modules: readonly ModuleReport[],
-  verification?: Pick<ReportVerification, 'modules'>,
+  verification?: Pick<DetailedVerification, 'modules'>,
 ): Promise<ModuleGraph[]> {
   const drawn = modulesToDraw(modules, verification);
   if (drawn.length === 0) return [];
@@ -44,15 +45,14 @@ export async function readModuleGraphs(
 
 function modulesToDraw(
   modules: readonly ModuleReport[],
-  verification: Pick<ReportVerification, 'modules'> | undefined,
+  verification: Pick<DetailedVerification, 'modules'> | undefined,
 ): FusedModuleReport[] {
-  const ratios = new Map(
-    verification?.modules.map((module) => [
-      `${module.path}\n${module.adapter}`,
-      module.passed ? module.errorRewritten / module.errorOriginal || 0 : Number.POSITIVE_INFINITY,
-    ]),
-  );
-  const ratio = ({ path, adapter }: ModuleReport) => ratios.get(`${path}\n${adapter}`) ?? -1;
+  const { errors } = findingsOf(modules, verification);
+  const ratio = (module: ModuleReport) => {
+    const figures = errors.get(module);
+    if (figures === undefined) return -1;
+    return figures.passed ? errorRatio(figures) : Number.POSITIVE_INFINITY;
+  };
   const byForm = new Map<string, FusedModuleReport>();
   for (const module of modules) {
     if (module.status !== 'fused') continue;

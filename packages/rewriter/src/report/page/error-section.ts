@@ -1,10 +1,11 @@
 /** How close each module is to DoRA: a picture of the errors. */
 
 import type { ModuleReport } from '../report.js';
-import type { Findings, ModuleErrors } from '../verification.js';
+import { errorRatio, type Findings, type ModuleErrors, worstOf } from '../verification.js';
 import { type DrawnModule, errorChart } from './error-chart.js';
 import { type ErrorScale, errorScale } from './error-scale.js';
-import { plural } from './figures.js';
+import { plural, times } from './figures.js';
+import { tile } from './frame.js';
 import { html, type Markup } from './markup.js';
 
 export function errorSection(
@@ -24,6 +25,17 @@ export function errorSection(
 <div class="legend"><span><i></i>original</span><span><i class="rewritten"></i>rewritten</span>${columns.some(({ limit }) => limit !== undefined) && html`<span><i class="limit"></i>limit: twice the original’s error, and one rounding</span>`}</div>
 <div class="scroll" tabindex="0" role="group" aria-label="Chart of errors">${errorChart(columns, scale)}</div>
 </section>`;
+}
+
+/** The figure that says most of them; `otherwise`: what is said where nothing was measured. */
+export function errorTile(errors: readonly ModuleErrors[], otherwise: string | false): Markup {
+  if (errors.length === 0) return tile('Worst module error', '–', otherwise);
+  const worst = worstOf(errors);
+  return tile(
+    'Worst module error',
+    times(errorRatio(worst)),
+    html`the original’s, at <span class="name">${worst.path.split('.').at(-1)}</span>`,
+  );
 }
 
 /** One scale for all errors of a page. */

@@ -46,13 +46,11 @@ export function methodsChart({ kernels, methods: { methods, results } }) {
     own: true,
     points: tokens.map((count) => point(count, ratiosOf(kernels.results, wanted, count))),
   }));
-  const peers = Object.keys(methods)
-    .filter((name) => name !== 'merged')
-    .map((name) => ({
-      name,
-      own: false,
-      points: tokens.map((count) => point(count, peerRatios(results, name, count))),
-    }));
+  const peers = peersOf(methods).map(([name]) => ({
+    name,
+    own: false,
+    points: tokens.map((count) => point(count, peerRatios(results, name, count))),
+  }));
   function point(count, ratios) {
     const ratio = geometricMean(ratios);
     return { x: count, y: ratio, label: `${ratio.toFixed(2)} at ${count} tokens` };
@@ -156,17 +154,15 @@ function methodsTable(kernels, { methods, results }) {
         rms(errors),
       );
     }),
-    ...Object.entries(methods)
-      .filter(([name]) => name !== 'merged')
-      .map(([name, meaning]) => {
-        const errors = results.filter(({ method }) => method === name).map(({ error }) => error);
-        const error = name === 'PEFT LoRA' ? '–' : rms(errors);
-        return row(
-          `${name}: ${meaning}`,
-          tokens.map((count) => peerRatios(results, name, count)),
-          error,
-        );
-      }),
+    ...peersOf(methods).map(([name, meaning]) => {
+      const errors = results.filter(({ method }) => method === name).map(({ error }) => error);
+      const error = name === 'PEFT LoRA' ? '–' : rms(errors);
+      return row(
+        `${name}: ${meaning}`,
+        tokens.map((count) => peerRatios(results, name, count)),
+        error,
+      );
+    }),
     '',
     'Error: distance from float64, relative, root mean square over all layers and token counts. Launching PEFT’s kernels one by one, outside of a graph, costs more than is shown.',
   ];
@@ -183,6 +179,11 @@ function matches(row, wanted) {
 
 function ratiosOf(rows, wanted, tokens) {
   return rows.filter((row) => row.tokens === tokens && matches(row, wanted)).map(({ ratio }) => ratio);
+}
+
+/** The methods of others. */
+function peersOf(methods) {
+  return Object.entries(methods).filter(([name]) => name !== 'merged' && !(name in OURS));
 }
 
 function peerRatios(rows, name, tokens) {
